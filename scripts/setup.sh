@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Prepares a checkout: Debian packages, npm packages (with them Node 24), native pieces.
+# Does only what is missing, so it can run before every command.
+#
+#   scripts/setup.sh                  everything; needs root only when a Debian package is missing
+#   scripts/setup.sh --unprivileged   no Debian packages (also: SLUICE_SETUP_ROOTLESS=1)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Each with its reason in docs/dependencies.md.
+PACKAGES=(
+  # to run
+  nftables libnftables1 iptables iproute2 conntrack # rules, addresses, connection marks
+  libbpf1 bpftool                                    # the eBPF plane
+  containerd runc crun conmon podman                 # runtimes
+  containernetworking-plugins                        # loopback, and the reference for comparisons
+  util-linux procps ca-certificates                  # nsenter, mount, sysctl; roots of trust
+  # to build
+  clang llvm libbpf-dev gcc libc6-dev make git
+  # to prove: tests, the sample, benchmarks
+  busybox-static iperf3 tcpdump arping iputils-ping ethtool curl
+)
+
+main() {
+  unprivileged=${SLUICE_SETUP_ROOTLESS:-}
+  case ${1:-} in
+    '') ;;
+    --unprivileged) unprivileged=1 ;;
+    *) fail "unknown option $1: only --unprivileged is known" ;;
+  esac
+
+  started=${EPOCHREALTIME/./}
+  changed=()
+  leave_npm_path
+  mkdir -p build
+  exec 9>build/.setup.lock
+  flock 9 # two set-ups at once would remove each other's node_modules
+
+  debian_packages
+  npm_packages
+  native_pieces
+
+  local summary='nothing to change'
+  if ((${#changed[@]})); then summary="changed: ${changed[*]}"; fi
+  say set-up "$summary, $(elapsed)"
+}
+
+debian_packages() {
+  [[ $(uname -s) == Linux ]] || fail "Sluice runs on Linux only: this is $(uname -s)"
+  local missing
+  if ! command -v dpkg-query >/dev/null; then
+    [[ $unprivileged ]] || fail 'this is no Debian: install what docs/dependencies.md lists, then use --unprivileged'
+    return 0
+  fi
+  missing=$(comm -23 <(printf '%s\n' "${PACKAGES[@]}" | sort) <(installed | sort))
+  if [[ -z $missing ]]; then
+    say Debian "already there, ${#PACKAGES[@]} packages"
+  elif [[ $unprivileged ]]; then
+    say Debian "left out, as asked:" $missing
+  elif ((EUID != 0)); then
+    fail "root is needed to install: ${missing//$'\n'/ }" 'Run this as root, or with --unprivileged to do without them.'
+  else
+    say Debian 'installing' $missing
+    apt update
+    apt install --no-install-recommends $missing
+    changed+=(Debian)
+  fi
+}
+
+installed() {
+  dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${PACKAGES[@]}" 2>/dev/null | sed -n 's/^installed //p'
+}
+
+# Asks nothing, waits for another package manager to finish, and speaks only when it fails.
+apt() {
+  local log
+  if ! log=$(DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@" 2>&1 </dev/null); then
+    fail "apt-get $1 failed:" "$log"
+  fi
+}
+
+npm_packages() {
+  local stamp=node_modules/.lock-hash wanted
+  wanted=$(cat package-lock.json package.json | sha256sum)
+  if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+    say npm 'already there'
+    return
+  fi
+  command -v npm >/dev/null || fail 'npm is missing: install Node 20 or later, with npm'
+  say npm 'installing, with Node 24'
+  # All kinds, whatever NODE_ENV says: the tests need the one, Node itself comes with the other.
+  npm ci --include=dev --include=optional --loglevel=error </dev/null
+  [[ $(node_modules/.bin/node --version) == v24.* ]] ||
+    fail "there is no Node 24 for $(uname -m) in the npm packages: x86_64 and aarch64 are supported"
+  echo "$wanted" >"$stamp"
+  changed+=(npm)
+}
+
+native_pieces() {
+  local tool built
+  for tool in make gcc clang; do
+    if ! command -v "$tool" >/dev/null; then
+      say native "left out: there is no $tool"
+      return
+    fi
+  done
+  built=$(make --silent --jobs=2)
+  if [[ -z $built ]]; then
+    say native 'already there'
+  else
+    say native 'built' $built
+    changed+=(native)
+  fi
+}
+
+# Under `npm start`, PATH begins with node_modules/.bin: npm would delete the Node it runs on.
+leave_npm_path() {
+  PATH=$(tr : '\n' <<<"$PATH" | grep -v '/node_modules/' | paste -sd :)
+}
+
+say() {
+  printf '%-7s %s\n' "$1" "${*:2}"
+}
+
+fail() {
+  printf 'set-up failed: %s\n' "$1" >&2
+  if (($# > 1)); then printf '%s\n' "${@:2}" >&2; fi
+  exit 1
+}
+
+elapsed() {
+  local ms=$(((${EPOCHREALTIME/./} - started) / 1000))
+  printf '%d.%02d s' $((ms / 1000)) $((ms % 1000 / 10))
+}
+
+main "$@"
