@@ -1,0 +1,53 @@
+/** Small files of ours: read if there, written whole or not at all, private unless said otherwise. */
+import fs from 'node:fs';
+import path from 'node:path';
+
+/** @param mode  of the directories that have to be made; one that exists keeps its own */
+export function ensureDirectory(directory: string, mode = 0o700): void {
+  fs.mkdirSync(directory, { recursive: true, mode });
+}
+
+/** @returns the text (UTF-8), or undefined when there is no such file. */
+export function readTextIfThere(file: string): string | undefined {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Replaces the file in one step: whoever reads sees the old content or the new, also after a power cut.
+ * @param mode  of the file, whatever mode an earlier one had
+ */
+export function writeAtomically(file: string, content: string | Uint8Array, mode = 0o600): void {
+  ensureDirectory(path.dirname(file));
+  const fresh = `${file}.${process.pid}.new`;
+  fs.rmSync(fresh, { force: true });
+  try {
+    fs.writeFileSync(fresh, content, { flag: 'wx', mode, flush: true });
+    // The umask may have narrowed the mode.
+    fs.chmodSync(fresh, mode);
+    fs.renameSync(fresh, file);
+  } catch (error) {
+    fs.rmSync(fresh, { force: true });
+    throw error;
+  }
+  syncDirectory(path.dirname(file));
+}
+
+/** Removes the file; one that is not there is no error. */
+export function removeIfThere(file: string): void {
+  fs.rmSync(file, { force: true });
+}
+
+/** A rename is on disk only when its directory is (fsync(2), NOTES). */
+function syncDirectory(directory: string): void {
+  const handle = fs.openSync(directory, 'r');
+  try {
+    fs.fsyncSync(handle);
+  } finally {
+    fs.closeSync(handle);
+  }
+}

@@ -1,0 +1,141 @@
+/** The C library, for the few system calls that Node does not offer. */
+import koffi from 'koffi';
+import { getSystemErrorName } from 'node:util';
+import { SluiceError } from '../model/errors.ts';
+
+const libc = koffi.load('libc.so.6');
+
+/** Values of <sched.h>, <sys/socket.h> and friends that we pass on. */
+export const CLONE_NEWNET = 0x4000_0000;
+export const AF_INET = 2;
+export const AF_PACKET = 17;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2_000_000;
+export const MSG_DONTWAIT = 0x40;
+export const IPPROTO_ICMP = 1;
+
+const EINTR = 4;
+
+type Bytes = Uint8Array;
+
+const calls = {
+  setns: libc.func('int setns(int fd, int nstype)'),
+  socket: libc.func('int socket(int domain, int type, int protocol)'),
+  unshare: libc.func('int unshare(int flags)'),
+  if_nametoindex: libc.func('uint32_t if_nametoindex(const char *name)'),
+  connect: libc.func('int connect(int fd, const uint8_t *address, uint32_t length)'),
+  recvfrom: libc.func('intptr_t recvfrom(int fd, _Out_ uint8_t *data, uintptr_t length, int flags, _Out_ uint8_t *address, _Inout_ uint32_t *addressLength)'),
+  bind: libc.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
+  sendto: libc.func('intptr_t sendto(int fd, const uint8_t *data, uintptr_t length, int flags, const uint8_t *address, uint32_t addressLength)'),
+  recv: libc.func('intptr_t recv(int fd, _Out_ uint8_t *data, uintptr_t length, int flags)'),
+  setsockopt: libc.func('int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)'),
+  ioctl: libc.func('int ioctl(int fd, unsigned long request, uintptr_t argument)'),
+  mount: libc.func('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
+  umount2: libc.func('int umount2(const char *target, int flags)'),
+} as const;
+
+/** A libc failure that the caller may tell apart by its symbolic errno, such as 'EAGAIN'. */
+export class SystemCallError extends Error {
+  override readonly name = 'SystemCallError';
+  readonly errno: string;
+  constructor(call: string, errno: string) {
+    super(`${call}: ${errno}`);
+    this.errno = errno;
+  }
+}
+
+/** The symbolic name of the last call's errno. Read it before anything else runs. */
+function lastErrno(): number {
+  return koffi.errno();
+}
+
+function checked(call: string, run: () => number): number {
+  for (;;) {
+    const result = run();
+    if (result >= 0) return result;
+    const errno = lastErrno();
+    if (errno !== EINTR) throw new SystemCallError(call, getSystemErrorName(-errno));
+  }
+}
+
+export function setns(fd: number, type: number): void {
+  checked('setns', () => calls.setns(fd, type));
+}
+
+/** Moves the calling thread into a new namespace. */
+export function unshare(flags: number): void {
+  checked('unshare', () => calls.unshare(flags));
+}
+
+/** @returns a file descriptor that the caller closes. */
+export function socket(domain: number, type: number, protocol: number): number {
+  return checked('socket', () => calls.socket(domain, type, protocol));
+}
+
+export function bind(fd: number, address: Bytes): void {
+  checked('bind', () => calls.bind(fd, address, address.length));
+}
+
+/** @returns how many bytes went out. */
+export function sendto(fd: number, data: Bytes, flags: number, address: Bytes | null): number {
+  return checked('sendto', () => calls.sendto(fd, data, data.length, flags, address, address?.length ?? 0));
+}
+
+/** @returns how many bytes came in, or undefined when nothing is waiting (with MSG_DONTWAIT). */
+export function receive(fd: number, into: Bytes, flags: number): number | undefined {
+  try {
+    return checked('recv', () => calls.recv(fd, into, into.length, flags));
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === 'EAGAIN') return undefined;
+    throw error;
+  }
+}
+
+/** As `receive`, and writes where it came from into `sender` (a struct sockaddr of the socket's family). */
+export function receiveFrom(fd: number, into: Bytes, flags: number, sender: Bytes): number | undefined {
+  try {
+    return checked('recvfrom', () => calls.recvfrom(fd, into, into.length, flags, sender, [sender.length]));
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === 'EAGAIN') return undefined;
+    throw error;
+  }
+}
+
+/** @throws SystemCallError `EINPROGRESS` and `EALREADY` from a non-blocking socket that is still at it. */
+export function connect(fd: number, address: Bytes): void {
+  checked('connect', () => calls.connect(fd, address, address.length));
+}
+
+/** @returns the interface's number in the current network namespace, or undefined when there is none. */
+export function interfaceIndex(name: string): number | undefined {
+  return calls.if_nametoindex(name) || undefined;
+}
+
+export function setsockopt(fd: number, level: number, name: number, value: Bytes): void {
+  checked('setsockopt', () => calls.setsockopt(fd, level, name, value, value.length));
+}
+
+export function ioctl(fd: number, request: number, argument: number): number {
+  return checked('ioctl', () => calls.ioctl(fd, request, argument));
+}
+
+/** @throws SluiceError `kernel_refused` naming the target. */
+export function mount(source: string, target: string, type: string, flags: number, data: string): void {
+  refused(`mount ${type} on ${target}`, () => calls.mount(source, target, type, flags, data));
+}
+
+/** @throws SluiceError `kernel_refused` naming the target. */
+export function unmount(target: string, flags: number): void {
+  refused(`unmount ${target}`, () => calls.umount2(target, flags));
+}
+
+function refused(what: string, run: () => number): void {
+  try {
+    checked(what, run);
+  } catch (error) {
+    throw new SluiceError('kernel_refused', `the kernel refused to ${String(error)}`, 'sluice needs root with CAP_SYS_ADMIN', { cause: error });
+  }
+}
