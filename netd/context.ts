@@ -1,0 +1,64 @@
+/** What every verb of netd works with. */
+import type { Ipv4 } from '../model/addresses.ts';
+import type { ClusterView } from '../model/cluster.ts';
+import { SluiceError } from '../model/errors.ts';
+import type { Log } from '../model/log.ts';
+import type { PortPlane } from '../tagqueue/port-binding.ts';
+import type { AttachContext, Checkpoint } from './endpoint-apply.ts';
+import type { NodeFacts } from './facts.ts';
+import type { Kernel } from './kernel.ts';
+import type { KeyedLock } from './keyed-lock.ts';
+import type { Registry } from './registry.ts';
+
+/** A TCP address of the cluster itself. */
+export interface Service {
+  readonly address: Ipv4;
+  readonly port: number;
+}
+
+export interface Netd {
+  readonly kernel: Kernel;
+  readonly registry: Registry;
+  /** One operation at a time for one container. */
+  readonly locks: KeyedLock;
+  readonly checkpoint: Checkpoint;
+  /** Wall clock, Unix ms. */
+  readonly now: () => number;
+  readonly log: Log;
+  /** The newest picture of the cluster; undefined until the first one has come. */
+  view(): ClusterView | undefined;
+  /** undefined until this node has its blocks. */
+  facts(): NodeFacts | undefined;
+  /** undefined until tagqueue has told where the plane is. */
+  plane(): PortPlane | undefined;
+  /** Whether kernel and records have been brought together since this process started. */
+  settled(): boolean;
+  /** Where the cluster's own daemons listen: containers must not reach them through NAT. */
+  services(): readonly Service[];
+}
+
+/** Everything ADD needs, or the reason why it has to wait. */
+export function requireReady(netd: Netd): Ready {
+  const parts = requireParts(netd);
+  if (netd.settled()) return parts;
+  throw new SluiceError('try_again', 'netd is still comparing this node with its records', 'try again in a moment');
+}
+
+export interface Ready {
+  readonly view: ClusterView;
+  readonly attach: AttachContext;
+}
+
+/** @throws SluiceError `try_again` naming the daemon that is missing. */
+export function requireParts(netd: Netd): Ready {
+  const view = netd.view();
+  const facts = netd.facts();
+  const plane = netd.plane();
+  if (view === undefined || facts === undefined) {
+    throw new SluiceError('try_again', 'this node has not heard from its server yet', 'start it: systemctl start sluice-server, or sluice up');
+  }
+  if (plane === undefined) {
+    throw new SluiceError('try_again', 'the fence of this node does not stand yet', 'start it: systemctl start sluice-tagqueue, or sluice up');
+  }
+  return { view, attach: { kernel: netd.kernel, facts, plane, checkpoint: netd.checkpoint } };
+}

@@ -1,0 +1,90 @@
+/** Reads what the kernel holds of an endpoint, as plain records. */
+import { type Address, type ListedRoute, listAddresses, listNeighbours, listRoutes, type Neighbour } from '../linux/addressing.ts';
+import { type Link, listLinks } from '../linux/links.ts';
+import { NETLINK_ROUTE, openNetlink } from '../linux/netlink.ts';
+import { inNetns, type Netns, openNetns } from '../linux/netns.ts';
+import { listPrograms } from '../linux/tc.ts';
+import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
+import type { IfName } from '../model/names.ts';
+import type { PortPlane } from '../tagqueue/port-binding.ts';
+import type { InsideNic, ObservedEndpoint, ObservedNic } from './endpoint-plan.ts';
+import type { NodeFacts } from './facts.ts';
+import type { Kernel } from './kernel.ts';
+import { PORT_MAPS, publishedWordsOf } from './ruleset.ts';
+
+/** What one look at the node shows of all its endpoints. */
+export interface NodePicture {
+  readonly links: ReadonlyMap<IfName, Link>;
+  readonly neighbours: readonly Neighbour[];
+  readonly published: ReadonlySet<string>;
+}
+
+export async function pictureNode(kernel: Kernel, facts: NodeFacts): Promise<NodePicture> {
+  const links = await listLinks(kernel.route);
+  const neighbours = await listNeighbours(kernel.route);
+  const published = PORT_MAPS.flatMap((map) => publishedWordsOf(kernel.nft.list(`map ip ${facts.table} ${map}`) ?? []));
+  return { links: new Map(links.map((link) => [link.name, link])), neighbours, published: new Set(published) };
+}
+
+/** The container's namespace, when it is still the one the endpoint was made in and can be entered from here. */
+export function openIfAlive(endpoint: Endpoint): Netns | undefined {
+  let netns: Netns;
+  try {
+    netns = openNetns(endpoint.netns);
+  } catch {
+    return undefined;
+  }
+  if (netns.inode === endpoint.netnsInode) return netns;
+  netns[Symbol.dispose]();
+  return undefined;
+}
+
+export async function observeEndpoint(kernel: Kernel, facts: NodeFacts, plane: PortPlane, picture: NodePicture, endpoint: Endpoint): Promise<ObservedEndpoint> {
+  const inside = await lookInside(endpoint);
+  const nics = new Map<Side, ObservedNic>();
+  for (const nic of endpoint.nics) nics.set(nic.side, await observeNic(kernel, facts, plane, picture, nic, inside));
+  return {
+    nics,
+    published: picture.published,
+    programs: { ingress: plane.programs.port_in.id, egress: plane.programs.port_out.id },
+  };
+}
+
+async function observeNic(kernel: Kernel, facts: NodeFacts, plane: PortPlane, picture: NodePicture, nic: Nic, inside: Inside | undefined): Promise<ObservedNic> {
+  const link = picture.links.get(nic.hostIf);
+  const bridgeIndex = picture.links.get(facts.bridges[nic.side].name)?.index;
+  const programs = link === undefined ? [] : await listPrograms(kernel.route, link.index);
+  return {
+    link,
+    bridgeIndex,
+    programs: {
+      ingress: programs.find(({ direction }) => direction === 'ingress')?.programId,
+      egress: programs.find(({ direction }) => direction === 'egress')?.programId,
+    },
+    binding: link && plane.read(link.index),
+    neighbour: picture.neighbours.find((one) => one.dev === bridgeIndex && one.address === nic.address && one.permanent)?.mac,
+    inside: inside && insideNic(inside, nic),
+  };
+}
+
+interface Inside {
+  readonly links: readonly Link[];
+  readonly addresses: readonly Address[];
+  readonly routes: readonly ListedRoute[];
+}
+
+async function lookInside(endpoint: Endpoint): Promise<Inside | undefined> {
+  using netns = openIfAlive(endpoint);
+  if (netns === undefined) return undefined;
+  const netlink = inNetns(netns, () => openNetlink(NETLINK_ROUTE));
+  try {
+    return { links: await listLinks(netlink), addresses: await listAddresses(netlink), routes: await listRoutes(netlink) };
+  } finally {
+    netlink.close();
+  }
+}
+
+function insideNic({ links, addresses, routes }: Inside, nic: Nic): InsideNic | 'missing' {
+  const link = links.find(({ name }) => name === nic.ifName);
+  return link === undefined ? 'missing' : { link, addresses, routes };
+}

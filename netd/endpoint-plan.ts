@@ -1,0 +1,118 @@
+/**
+ * Decides what has to be done so that the kernel holds an endpoint as it is recorded. ADD plans
+ * from nothing, CHECK wants an empty plan, and a restart repairs by the same plan.
+ */
+import type { Address, ListedRoute } from '../linux/addressing.ts';
+import type { Link } from '../linux/links.ts';
+import { cidrPrefix, type Ipv4, type Mac } from '../model/addresses.ts';
+import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
+import type { PortBinding } from '../tagqueue/maps.ts';
+import type { NodeFacts } from './facts.ts';
+import { publishedWord } from './ruleset.ts';
+
+/** What was seen of one interface inside the container. */
+export interface InsideNic {
+  readonly link: Link;
+  readonly addresses: readonly Address[];
+  readonly routes: readonly ListedRoute[];
+}
+
+/** What was seen of one interface of an endpoint. */
+export interface ObservedNic {
+  readonly link: Link | undefined;
+  readonly bridgeIndex: number | undefined;
+  /** Kernel ids of the programs at the host end. */
+  readonly programs: { readonly ingress: number | undefined; readonly egress: number | undefined };
+  readonly binding: PortBinding | undefined;
+  /** What the host has written down as the MAC of the container's address. */
+  readonly neighbour: Mac | undefined;
+  /** undefined: the container's namespace cannot be entered from here, so it was not looked into. */
+  readonly inside: InsideNic | 'missing' | undefined;
+}
+
+export interface ObservedEndpoint {
+  readonly nics: ReadonlyMap<Side, ObservedNic>;
+  /** Elements of the port maps, as words. */
+  readonly published: ReadonlySet<string>;
+  /** Kernel ids of the programs that belong at every port. */
+  readonly programs: { readonly ingress: number; readonly egress: number };
+}
+
+/** In the order of doing: the fence stands before anything can flow, and ports open last. */
+export const STAGES = ['create', 'fence', 'bind', 'wire', 'configure', 'raise', 'publish'] as const;
+export type Stage = (typeof STAGES)[number];
+
+export type EndpointAction =
+  | { readonly do: Exclude<Stage, 'publish'>; readonly nic: Nic; readonly because: string }
+  | { readonly do: 'publish'; readonly because: string };
+
+/** Everything, in order: how an endpoint is made. */
+export function planFromNothing(endpoint: Endpoint): EndpointAction[] {
+  const because = 'it is new';
+  return STAGES.flatMap((stage): EndpointAction[] => {
+    if (stage === 'publish') return endpoint.ports.length === 0 ? [] : [{ do: 'publish', because }];
+    return endpoint.nics.map((nic) => ({ do: stage, nic, because }));
+  });
+}
+
+/** What is needed to get from what is there to what is recorded; empty when both are the same. */
+export function planEndpoint(endpoint: Endpoint, facts: NodeFacts, observed: ObservedEndpoint): EndpointAction[] {
+  const actions = endpoint.nics.flatMap((nic) => {
+    const seen = observed.nics.get(nic.side);
+    return seen === undefined ? [] : planNic(endpoint, nic, facts, seen, observed.programs);
+  });
+  const ordered = STAGES.flatMap((stage) => actions.filter((action) => action.do === stage));
+  return [...ordered, ...planPorts(endpoint, observed.published)];
+}
+
+function planNic(endpoint: Endpoint, nic: Nic, facts: NodeFacts, seen: ObservedNic, programs: ObservedEndpoint['programs']): EndpointAction[] {
+  const need = (stage: Exclude<Stage, 'publish'>, because: string | undefined): EndpointAction[] => (because === undefined ? [] : [{ do: stage, nic, because }]);
+  const { link } = seen;
+  if (link === undefined) return STAGES.flatMap((stage) => (stage === 'publish' ? [] : need(stage, `${nic.hostIf} is missing`)));
+  return [
+    ...need('fence', fenceFault(nic, seen, programs)),
+    ...need('bind', sameBinding(seen.binding, bindingOf(endpoint, nic, facts)) ? undefined : `${nic.hostIf} is not bound to tenant ${endpoint.tenant}`),
+    ...need('wire', wireFault(nic, seen, link)),
+    ...need('configure', insideFault(nic, seen.inside)),
+    ...need('raise', link.up ? undefined : `${nic.hostIf} is down`),
+  ];
+}
+
+function fenceFault(nic: Nic, { programs }: ObservedNic, wanted: ObservedEndpoint['programs']): string | undefined {
+  if (programs.ingress === wanted.ingress && programs.egress === wanted.egress) return undefined;
+  return `${nic.hostIf} lacks the fence's programs`;
+}
+
+function wireFault(nic: Nic, seen: ObservedNic, link: Link): string | undefined {
+  if (seen.bridgeIndex === undefined || link.master !== seen.bridgeIndex) return `${nic.hostIf} is not a port of its bridge`;
+  if (link.mtu !== nic.mtu) return `${nic.hostIf} has MTU ${link.mtu} instead of ${nic.mtu}`;
+  return seen.neighbour === nic.mac ? undefined : `the node does not know the MAC of ${nic.address}`;
+}
+
+function insideFault(nic: Nic, inside: ObservedNic['inside']): string | undefined {
+  if (inside === undefined) return undefined;
+  if (inside === 'missing') return `${nic.ifName} is missing in the container`;
+  const { link, addresses, routes } = inside;
+  if (link.mac !== nic.mac) return `${nic.ifName} has MAC ${link.mac} instead of ${nic.mac}`;
+  if (!link.up) return `${nic.ifName} is down in the container`;
+  const prefix = cidrPrefix(nic.block);
+  if (!addresses.some((one) => one.index === link.index && one.address === nic.address && one.prefix === prefix)) return `${nic.ifName} lacks address ${nic.address}/${prefix}`;
+  const missing = nic.routes.find((to) => !routes.some((route) => route.to === to && route.dev === link.index && route.via === nic.gateway));
+  return missing === undefined ? undefined : `the route to ${missing} through ${nic.ifName} is missing`;
+}
+
+function planPorts(endpoint: Endpoint, published: ReadonlySet<string>): EndpointAction[] {
+  const address: Ipv4 | undefined = endpoint.nics.find((nic) => nic.side === 'external')?.address;
+  const closed = endpoint.ports.find((port) => address !== undefined && !published.has(publishedWord(port, address)));
+  return closed === undefined ? [] : [{ do: 'publish', because: `${closed.protocol} port ${closed.hostPort} is not open on the node` }];
+}
+
+/** What the port programs must know about the container behind a host end. */
+export function bindingOf(endpoint: Endpoint, nic: Nic, facts: NodeFacts): PortBinding {
+  return { tag: endpoint.tag, side: nic.side, address: nic.address, mac: nic.mac, gateway: nic.gateway, gatewayMac: facts.bridges[nic.side].mac };
+}
+
+function sameBinding(a: PortBinding | undefined, b: PortBinding): boolean {
+  if (a === undefined) return false;
+  return a.tag === b.tag && a.side === b.side && a.address === b.address && a.mac === b.mac && a.gateway === b.gateway && a.gatewayMac === b.gatewayMac;
+}

@@ -1,0 +1,118 @@
+/** The role `netd`: puts its parts together and opens its socket. */
+import path from 'node:path';
+import type { ApiClient } from '../linux/api-client.ts';
+import { localClient } from '../linux/api-client.ts';
+import { findLink } from '../linux/links.ts';
+import { serveLocal } from '../linux/local-api.ts';
+import type { NodeView } from '../model/cluster-changes.ts';
+import type { Log } from '../model/log.ts';
+import type { IfName, NodeName } from '../model/names.ts';
+import { followCluster } from '../store/cluster-client.ts';
+import { openSqliteStore } from '../store/sqlite.ts';
+import type { Netd, Service } from './context.ts';
+import type { Checkpoint } from './endpoint-apply.ts';
+import { type NodeFacts, nodeFacts } from './facts.ts';
+import { createKeyedLock } from './keyed-lock.ts';
+import { type Kernel, openKernel } from './kernel.ts';
+import { netdMetrics } from './metrics.ts';
+import { followPlane } from './plane-feed.ts';
+import { createProbeKeeper } from './probes.ts';
+import { reconcile } from './reconcile.ts';
+import { createReconciler } from './reconciler.ts';
+import { openRegistry } from './registry.ts';
+import { netdRoutes } from './server.ts';
+
+/** One garbage-collection round: a container that vanished without DEL holds its addresses no longer. */
+const RECONCILE_EVERY_MS = 30_000;
+
+export interface NetdOptions {
+  readonly node: NodeName;
+  readonly uplink: IfName;
+  /** Where netd.sock goes, and where tagqueue.sock is. */
+  readonly runDir: string;
+  /** Where netd.sqlite is kept. */
+  readonly stateDir: string;
+  /** The cluster's server: its socket on its own machine, else over TLS. */
+  readonly server: ApiClient;
+  /** TCP addresses that containers must not reach through NAT. */
+  readonly services: readonly Service[];
+  readonly cooldownMs: number;
+  readonly checkpoint: Checkpoint;
+  readonly log: Log;
+}
+
+export interface RunningNetd {
+  /** Leaves everything in the kernel as it is: containers run on, fenced. */
+  close(): Promise<void>;
+}
+
+/** The file that holds endpoints, reservations and the last known cluster. */
+export function netdStorePath(stateDir: string): string {
+  return path.join(stateDir, 'netd.sqlite');
+}
+
+/** @throws SluiceError when records cannot be read or the socket cannot be opened. */
+export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
+  const { node, log } = options;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  // Durable enough: what a power cut takes from the records, it took from the kernel as well.
+  const store = openSqliteStore(netdStorePath(options.stateDir), { durability: 'normal' });
+  const registry = await openRegistry({ store, now: Date.now, cooldownMs: options.cooldownMs });
+  const kernel = openKernel();
+  const cluster = await followCluster({ client: options.server, store, node, signal, log });
+  const plane = followPlane(localClient(path.join(options.runDir, 'tagqueue.sock')), signal, () => reconciler.request(), log);
+
+  let facts: NodeFacts | undefined;
+  let settled = false;
+  const netd: Netd = {
+    ...{ kernel, registry, locks: createKeyedLock(), checkpoint: options.checkpoint, now: Date.now, log },
+    view: () => cluster.current(),
+    facts: () => facts,
+    plane: () => plane.current(),
+    settled: () => settled,
+    services: () => options.services,
+  };
+  const reconciler = createReconciler(
+    RECONCILE_EVERY_MS,
+    async () => {
+      facts = (await learnFacts(kernel, cluster.current(), options)) ?? facts;
+      const report = await reconcile(netd, store, !settled);
+      settled = true;
+      return report;
+    },
+    log,
+  );
+  const probes = createProbeKeeper(netd, options.server);
+  const metrics = netdMetrics(registry);
+  const api = await serveLocal(path.join(options.runDir, 'netd.sock'), netdRoutes(netd, reconciler, metrics), log);
+
+  void followChanges(cluster.changes(), (view) => {
+    reconciler.request();
+    probes.keep([...view.probes.values()]);
+  });
+  reconciler.request();
+  log.info({ node, endpoints: registry.all().length }, 'netd is up');
+
+  return {
+    async close() {
+      stopping.abort();
+      await api.close();
+      await reconciler.stop();
+      await probes.close();
+      await store.close();
+      kernel.close();
+    },
+  };
+}
+
+/** @returns undefined as long as the server has not named this node's blocks, or the uplink is away. */
+async function learnFacts(kernel: Kernel, view: NodeView | undefined, { node, uplink }: NetdOptions): Promise<NodeFacts | undefined> {
+  const self = view?.nodes.get(node);
+  const link = await findLink(kernel.route, uplink);
+  return view && self && link && nodeFacts(self, view.settings, uplink, link.mtu);
+}
+
+async function followChanges(changes: AsyncIterable<NodeView>, tell: (view: NodeView) => void): Promise<void> {
+  for await (const view of changes) tell(view);
+}

@@ -1,0 +1,39 @@
+/** Follows tagqueue's word of where the plane is, and keeps it open in this process. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiClient } from '../linux/api-client.ts';
+import { asSluiceError } from '../model/errors.ts';
+import type { Log } from '../model/log.ts';
+import { PlaneIds } from '../tagqueue/plane-ids.ts';
+import { openPortPlane, type PortPlane } from '../tagqueue/port-binding.ts';
+
+const RETRY_MS = 200;
+
+export interface PlaneFeed {
+  /** Stays open while tagqueue is away: the programs are in the kernel. */
+  current(): PortPlane | undefined;
+}
+
+/** @param changed  called whenever there is a plane, or another one */
+export function followPlane(tagqueue: ApiClient, signal: AbortSignal, changed: () => void, log: Log): PlaneFeed {
+  let plane: PortPlane | undefined;
+
+  async function follow(): Promise<void> {
+    for await (const line of tagqueue.stream('/v1/plane?watch=1', signal)) {
+      const next = openPortPlane(PlaneIds.parse(line));
+      plane?.[Symbol.dispose]();
+      plane = next;
+      changed();
+    }
+  }
+
+  async function followForEver(): Promise<void> {
+    while (!signal.aborted) {
+      await follow().catch((error: unknown) => log.debug({ reason: asSluiceError(error).message }, 'no word from tagqueue'));
+      await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+    }
+    plane?.[Symbol.dispose]();
+  }
+
+  void followForEver();
+  return { current: () => plane };
+}

@@ -1,0 +1,81 @@
+/** Takes everything of a node's network away: `sluice down`, with netd itself stopped. */
+import { listRoutes, OUR_ROUTES, removeRoute } from '../linux/addressing.ts';
+import { findLink, listLinks, removeLink } from '../linux/links.ts';
+import { asSluiceError } from '../model/errors.ts';
+import { endpointKey, type Side } from '../model/endpoint.ts';
+import type { NodeName } from '../model/names.ts';
+import { openSqliteStore } from '../store/sqlite.ts';
+import { openKernel } from './kernel.ts';
+import { netdStorePath } from './main.ts';
+import { bridgeName, FIRST_GROUP, LAST_GROUP, looksLikeHostEnd, tableName } from './names.ts';
+import { restoreSettings } from './node-settings.ts';
+import { openRegistry } from './registry.ts';
+
+export interface RemovalReport {
+  /** What was taken away, in words. */
+  readonly removed: readonly string[];
+  readonly failed: readonly string[];
+}
+
+/**
+ * Works from the kernel and the node's name, not from the server: it must succeed when nothing
+ * else of the cluster is left. May be repeated.
+ */
+export async function removeNode(node: NodeName, stateDir: string): Promise<RemovalReport> {
+  const removed: string[] = [];
+  const failed: string[] = [];
+  const attempt = async (what: string, step: () => Promise<boolean>): Promise<void> => {
+    try {
+      if (await step()) removed.push(what);
+    } catch (error) {
+      failed.push(`${what}: ${asSluiceError(error).message}`);
+    }
+  };
+  const kernel = openKernel();
+  const store = openSqliteStore(netdStorePath(stateDir), { durability: 'normal' });
+  try {
+    const table = tableName(node);
+    await attempt(`nftables table ${table}`, async () => {
+      if (kernel.nft.list(`table ip ${table}`) === undefined) return false;
+      kernel.nft.apply('remove the table', `delete table ip ${table}`);
+      return true;
+    });
+    const bridges = (['internal', 'external'] satisfies Side[]).map((side) => bridgeName(node, side));
+    for (const group of await endpointGroups(kernel, bridges)) {
+      await attempt(`link group ${group}`, async () => {
+        await kernel.reaper.reap(group, []);
+        return true;
+      });
+    }
+    for (const route of (await listRoutes(kernel.route)).filter(({ protocol }) => protocol === OUR_ROUTES)) {
+      await attempt(`route to ${route.to}`, () => removeRoute(kernel.route, route).then(() => true));
+    }
+    for (const name of bridges) {
+      await attempt(`bridge ${name}`, async () => {
+        const link = await findLink(kernel.route, name);
+        if (link) await removeLink(kernel.route, link.index);
+        return link !== undefined;
+      });
+    }
+    const registry = await openRegistry({ store, now: Date.now, cooldownMs: 0 });
+    for (const endpoint of registry.all()) {
+      await attempt(`record of ${endpointKey(endpoint)}`, () => registry.release(endpoint).then(() => true));
+    }
+    await attempt('kernel settings', async () => (await restoreSettings(store)).length > 0);
+  } finally {
+    await store.close();
+    kernel.close();
+  }
+  return { removed, failed };
+}
+
+async function endpointGroups(kernel: ReturnType<typeof openKernel>, bridges: readonly string[]): Promise<Set<number>> {
+  const links = await listLinks(kernel.route);
+  const ours = new Set(links.filter(({ name }) => bridges.includes(name)).map(({ index }) => index));
+  return new Set(
+    links
+      .filter((link) => looksLikeHostEnd(link.name) && link.master !== undefined && ours.has(link.master))
+      .map(({ group }) => group)
+      .filter((group) => group >= FIRST_GROUP && group <= LAST_GROUP),
+  );
+}

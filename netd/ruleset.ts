@@ -1,0 +1,139 @@
+/**
+ * The node's nftables table, as one script: NAT for the external side, published ports, and who
+ * may be forwarded where. Tenants are not its business: the port programs tell them apart.
+ */
+import type { Cidr, Ipv4 } from '../model/addresses.ts';
+import { type Endpoint, nicOf, type PublishedPort } from '../model/endpoint.ts';
+import type { IfName } from '../model/names.ts';
+
+export interface RulesetInput {
+  readonly table: string;
+  readonly internalBridge: IfName;
+  readonly externalBridge: IfName;
+  readonly uplink: IfName;
+  readonly internalPool: Cidr;
+  readonly internalBlock: Cidr;
+  readonly externalBlock: Cidr;
+  /** Addresses and ports of the cluster's own services, which containers must not reach through NAT. */
+  readonly services: readonly { readonly address: Ipv4; readonly port: number }[];
+}
+
+/**
+ * The whole table, replaced in one transaction: there is no moment without it, and tracked
+ * connections live on. Every name in it has passed a schema of model/, so nothing needs quoting
+ * but interface names, which may look like numbers.
+ */
+export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[]): string {
+  const { table, internalPool, internalBlock, externalBlock } = input;
+  const internal = `"${input.internalBridge}"`;
+  const external = `"${input.externalBridge}"`;
+  const uplink = `"${input.uplink}"`;
+  const services = input.services.map(({ address, port }) => `    iifname ${external} ip daddr ${address} tcp dport ${port} drop\n`);
+
+  return `
+table ip ${table}
+delete table ip ${table}
+table ip ${table} {
+  # Published on every address of the node, and on one only.
+  map ports_any { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  map ports_at { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+
+  # Before defragmentation (-400): internal traffic is neither tracked nor reassembled.
+  chain untracked {
+    type filter hook prerouting priority -450; policy accept;
+    iifname ${internal} notrack
+    iifname ${uplink} ip daddr ${internalBlock} notrack
+  }
+
+  # Only what is addressed to this node, never what merely passes through (CVE-2025-67499).
+  chain publish_to_wire {
+    type nat hook prerouting priority dstnat; policy accept;
+    fib daddr type local jump publish
+  }
+  chain publish_to_host {
+    type nat hook output priority -100; policy accept;
+    fib daddr type local jump publish
+  }
+  chain publish {
+    dnat ip to ip daddr . meta l4proto . th dport map @ports_at
+    dnat ip to meta l4proto . th dport map @ports_any
+  }
+
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    # Internal: between containers, and through the uplink where tags are put on and checked.
+    iifname ${internal} oifname ${internal} accept
+    iifname ${internal} oifname ${uplink} ip daddr ${internalPool} accept
+    iifname ${uplink} oifname ${internal} accept
+    iifname ${internal} drop
+    oifname ${internal} drop
+    # External: a published port is open to everybody, so what comes through it bears no tenant…
+    oifname ${external} ct status dnat meta mark set 0 accept
+    iifname ${external} oifname ${external} accept
+    # …and the internet is open to containers, but for cluster services and link-local addresses,
+    # where clouds keep their metadata.
+    iifname ${external} ip daddr 169.254.0.0/16 drop
+${services.join('')}    oifname ${external} ct state established,related accept
+    oifname ${external} drop
+  }
+
+  # Containers do not talk to the host; the host may talk to them, on the external side.
+  chain to_host {
+    type filter hook input priority filter; policy accept;
+    iifname ${external} ct state established,related accept
+    iifname ${external} drop
+    iifname ${internal} drop
+  }
+
+  chain egress {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr ${externalBlock} oifname != ${external} masquerade
+    # Through a published port to the same bridge: answers must come back through us.
+    ip saddr ${externalBlock} oifname ${external} ct status dnat masquerade
+    ip saddr 127.0.0.0/8 oifname ${external} masquerade
+  }
+}
+${endpoints.map((endpoint) => publishScript(table, endpoint)).join('')}`;
+}
+
+function key({ hostIp, protocol, hostPort }: PublishedPort): string {
+  return hostIp === null ? `${protocol} . ${hostPort}` : `${hostIp} . ${protocol} . ${hostPort}`;
+}
+
+function mapOf({ hostIp }: PublishedPort): PortMap {
+  return hostIp === null ? 'ports_any' : 'ports_at';
+}
+
+/** Opens the published ports of an endpoint. Repeating it is no error. */
+export function publishScript(table: string, endpoint: Endpoint): string {
+  const address = nicOf(endpoint, 'external')?.address;
+  if (address === undefined) return '';
+  return endpoint.ports
+    .map((port) => `add element ip ${table} ${mapOf(port)} { ${key(port)} : ${address} . ${port.containerPort} }\n`)
+    .join('');
+}
+
+/** Closes published ports, and does not mind those that are closed already. */
+export function unpublishScript(table: string, endpoint: Endpoint): string {
+  // Deleting what is not there fails the whole transaction: add first.
+  const close = endpoint.ports.map((port) => `delete element ip ${table} ${mapOf(port)} { ${key(port)} }\n`).join('');
+  return publishScript(table, endpoint) + close;
+}
+
+export const PORT_MAPS = ['ports_any', 'ports_at'] as const;
+type PortMap = (typeof PORT_MAPS)[number];
+
+/** A published port with where it leads, in one comparable word. */
+export function publishedWord(port: PublishedPort, address: Ipv4): string {
+  return `${key(port)} : ${address} . ${port.containerPort}`;
+}
+
+/** The elements of a listed map (libnftables-json(5)) as words of `publishedWord`. */
+export function publishedWordsOf(objects: readonly Readonly<Record<string, unknown>>[]): string[] {
+  const listed = objects.map((object) => object['map']).find((map) => map !== undefined) as ListedMap | undefined;
+  return (listed?.elem ?? []).map(([from, to]) => `${from.concat.join(' . ')} : ${to.concat.join(' . ')}`);
+}
+
+interface ListedMap {
+  readonly elem?: readonly (readonly [{ readonly concat: readonly unknown[] }, { readonly concat: readonly unknown[] }])[];
+}
