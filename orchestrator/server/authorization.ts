@@ -1,0 +1,52 @@
+/** Who may do what: the one table. What does not stand here cannot be done. */
+import { SluiceError } from '../../model/errors.ts';
+import type { Principal, Role } from './principal.ts';
+
+const root = 'root';
+const everyone = [root, 'admin', 'operator', 'node', 'join'] as const;
+const members = [root, 'admin', 'operator', 'node'] as const;
+const operators = [root, 'admin', 'operator'] as const;
+const admins = [root, 'admin'] as const;
+
+const ALLOWED = {
+  'status.show': members,
+  'metrics.show': members,
+  'openapi.show': everyone,
+  'cluster.follow': members,
+  // An operator runs tenants, not the fence: keys stay with those who make and check tags.
+  'keys.follow': [root, 'node'],
+  'tenant.create': operators,
+  'tenant.list': members,
+  'tenant.show': members,
+  'tenant.delete': operators,
+  'namespace.set': operators,
+  'namespace.list': members,
+  'namespace.delete': operators,
+  'node.join': ['join'],
+  // A node only itself (nodes.ts).
+  'node.register': [root, 'node'],
+  'node.list': members,
+  'node.show': members,
+  'node.delete': admins,
+  'token.create': admins,
+  'token.list': admins,
+  'token.revoke': admins,
+  'probe.create': members,
+  'probe.show': members,
+  // A node only its own (probes.ts).
+  'probe.report': [root, 'node'],
+  'probe.delete': members,
+  'audit.list': operators,
+} as const satisfies Record<string, readonly Role[]>;
+
+export type OperationId = keyof typeof ALLOWED;
+
+export const OPERATION_IDS = Object.keys(ALLOWED) as OperationId[];
+
+/** @throws SluiceError `refused` */
+export function authorize(who: Principal, operation: OperationId): void {
+  const roles: readonly Role[] = ALLOWED[operation];
+  if (roles.includes(who.role)) return;
+  const hint = `it takes one of: ${roles.join(', ')}`;
+  throw new SluiceError('refused', `the role ${who.role} may not do ${operation}`, hint);
+}

@@ -1,0 +1,58 @@
+/** The cluster itself: made at the server's first start, and held to what it was made with ever after. */
+import { type Cidr, cidrOverlaps, cidrPrefix } from '../../model/addresses.ts';
+import { ClusterSettings } from '../../model/cluster.ts';
+import { SluiceError } from '../../model/errors.ts';
+import type { ClusterKeys, KeyBits } from '../../model/keys.ts';
+import type { KeyEpoch } from '../../model/names.ts';
+import type { Store } from '../../store/contract.ts';
+import { PATHS, read } from './layout.ts';
+import type { Random } from './secrets.ts';
+
+/**
+ * Makes the cluster's settings and first key, or checks that they are those of the configuration.
+ *
+ * @throws SluiceError `invalid_request` (pools that cannot work), `refused` (other settings than at first start)
+ */
+export async function openCluster(store: Store, wanted: ClusterSettings, random: Random): Promise<void> {
+  checkPools(wanted);
+  const keys: ClusterKeys = {
+    current: 1 as KeyEpoch,
+    keys: [{ epoch: 1 as KeyEpoch, key: random(16).toString('hex') as KeyBits }],
+  };
+  const made = await store.txn({
+    compare: [{ key: PATHS.settings, revision: 0 }],
+    put: [
+      { key: PATHS.settings, value: wanted },
+      { key: PATHS.clusterKeys, value: keys },
+    ],
+  });
+  if (made.ok) return;
+  const settings = await read(store, PATHS.settings, ClusterSettings);
+  if (settings !== undefined) checkSame(settings, wanted);
+}
+
+function checkSame(settings: ClusterSettings, wanted: ClusterSettings): void {
+  const names = ['internalPool', 'externalPool', 'blockPrefix'] as const;
+  const changed = names.filter((name) => settings[name] !== wanted[name]);
+  if (changed.length === 0) return;
+  const what = changed.map(
+    (name) => `network.${name} is ${settings[name]}, the configuration says ${wanted[name]}`,
+  );
+  throw new SluiceError(
+    'refused',
+    `the cluster was made with other settings: ${what.join('; ')}`,
+    'put the old values back; to change them, make a new cluster (another SLUICE_STATE_DIR)',
+  );
+}
+
+function checkPools({ internalPool, externalPool, blockPrefix }: ClusterSettings): void {
+  if (cidrOverlaps(internalPool, externalPool)) {
+    throw unusable(`network.internalPool ${internalPool} and network.externalPool ${externalPool} overlap`);
+  }
+  const small = [internalPool, externalPool].find((pool: Cidr) => cidrPrefix(pool) > blockPrefix);
+  if (small !== undefined) throw unusable(`the pool ${small} is smaller than one block of /${blockPrefix}`);
+}
+
+function unusable(message: string): SluiceError {
+  return new SluiceError('invalid_request', message, 'choose two pools that are in use nowhere else');
+}

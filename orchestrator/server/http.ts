@@ -1,0 +1,152 @@
+/** The operations over HTTP: who is asking comes first, then whether they may, then what they ask. */
+import {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from 'fastify';
+import { sendStream, toProblem } from '../../linux/http-stream.ts';
+import { SluiceError } from '../../model/errors.ts';
+import type { Log } from '../../model/log.ts';
+import { authorize } from './authorization.ts';
+import type { Metrics } from './metrics.ts';
+import type { Cluster, Operation, Reply } from './operation.ts';
+import type { Principal } from './principal.ts';
+
+export interface Door {
+  /** Undefined: plain HTTP, for the private socket. */
+  readonly tls?: { readonly key: string; readonly cert: string; readonly minVersion: 'TLSv1.3' };
+  /** @throws SluiceError `unauthenticated` */
+  identify(authorization: string | undefined): Promise<Principal>;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    who: Principal;
+  }
+}
+
+const BODY_LIMIT_BYTES = 2 ** 20;
+const SLOW_CLIENT_MS = 10_000;
+
+/** @returns an application that listens nowhere yet */
+export function httpApp(
+  door: Door,
+  cluster: Cluster,
+  operations: readonly Operation[],
+  metrics: Metrics,
+  log: Log,
+): FastifyInstance {
+  const app = fastify({
+    ...(door.tls && { https: door.tls }),
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: SLOW_CLIENT_MS,
+    routerOptions: { maxParamLength: 512 },
+    forceCloseConnections: 'idle',
+    exposeHeadRoutes: false,
+  }) as unknown as FastifyInstance;
+  const streams = new Set<AbortController>();
+  app.decorateRequest('who');
+  // Before routing and before the body is read: strangers learn nothing and send nothing.
+  app.addHook('onRequest', async (request) => {
+    request.who = await door.identify(request.headers.authorization);
+  });
+  app.setNotFoundHandler((request) => {
+    throw new SluiceError(
+      'not_found',
+      `there is no ${request.method} ${request.url}`,
+      '/v1/openapi.json lists all',
+    );
+  });
+  app.setErrorHandler((error, _request, reply) => refuse(reply, error, log));
+  app.addHook('onResponse', (request, reply, done) => {
+    metrics.count(request.routeOptions.config.operation ?? 'none', reply.statusCode);
+    done();
+  });
+  app.addHook('preClose', (done) => {
+    for (const stream of streams) stream.abort();
+    done();
+  });
+  for (const one of operations) {
+    app.route({
+      method: one.method,
+      url: one.path,
+      config: { operation: one.id },
+      handler: (request, reply) => answer(cluster, one, request, reply, { streams, metrics, log }),
+    });
+  }
+  return app;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    readonly operation?: string;
+  }
+}
+
+interface Around {
+  /** Those under way, to be ended when the server stops. */
+  readonly streams: Set<AbortController>;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+async function answer(
+  cluster: Cluster,
+  operation: Operation,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  around: Around,
+): Promise<FastifyReply> {
+  authorize(request.who, operation.id);
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  const { who, params, query, body } = request;
+  const result = await operation.run(cluster, { who, params, query, body, signal: gone.signal });
+  if (!('stream' in result)) return send(reply, operation.status, result);
+  reply.hijack();
+  around.streams.add(gone);
+  around.metrics.countStream(1);
+  await sendStream(reply.raw, {}, result.stream, gone.signal, around.log);
+  around.metrics.countStream(-1);
+  around.streams.delete(gone);
+  return reply;
+}
+
+function send(
+  reply: FastifyReply,
+  status: number,
+  result: Exclude<Reply, { stream: unknown }>,
+): FastifyReply {
+  if ('text' in result) return reply.code(status).type(result.contentType).send(result.text);
+  if (result.json === undefined) return reply.code(204).send();
+  return reply.code(status).type('application/json').send(JSON.stringify(result.json));
+}
+
+function refuse(reply: FastifyReply, error: unknown, log: Log): FastifyReply {
+  const problem = toProblem(ofFastify(error), log);
+  if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
+  return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+}
+
+/** What fastify itself refuses, in our words; everything else as it is. */
+function ofFastify(error: unknown): unknown {
+  const { code = '', statusCode = 500, message } = error as Partial<FastifyError>;
+  if (error instanceof SluiceError || !code.startsWith('FST_') || statusCode >= 500) return error;
+  if (statusCode === 413) {
+    return new SluiceError(
+      'too_large',
+      `the request body has more than ${BODY_LIMIT_BYTES} bytes`,
+      'send less',
+    );
+  }
+  if (code.includes('JSON')) {
+    return new SluiceError(
+      'invalid_json',
+      `the request body is no JSON: ${message}`,
+      'send one JSON document',
+    );
+  }
+  return new SluiceError('invalid_request', `${message}`, '/v1/openapi.json describes what is expected');
+}

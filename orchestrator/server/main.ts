@@ -1,0 +1,147 @@
+/** The role `server`: puts store, identity and operations together and opens the doors. */
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { closeServer } from '../../linux/local-api.ts';
+import { listenPrivately } from '../../linux/private-socket.ts';
+import type { ClusterSettings } from '../../model/cluster.ts';
+import { SluiceError } from '../../model/errors.ts';
+import type { Fingerprint } from '../../model/join.ts';
+import type { Log } from '../../model/log.ts';
+import type { Store } from '../../store/contract.ts';
+import { openSqliteStore } from '../../store/sqlite.ts';
+import { auditOperations } from './audit.ts';
+import { authenticate } from './authenticate.ts';
+import { openCluster } from './cluster.ts';
+import { followingOperations } from './following.ts';
+import { type Door, httpApp } from './http.ts';
+import { openIdentity } from './identity.ts';
+import { type Metrics, makeMetrics } from './metrics.ts';
+import { mutator } from './mutate.ts';
+import { namespaceOperations } from './namespaces.ts';
+import { nodeOperations } from './nodes.ts';
+import { openapiOperation } from './openapi.ts';
+import type { Cluster, Operation } from './operation.ts';
+import { probeOperations } from './probes.ts';
+import { statusOperations } from './status.ts';
+import { tenantOperations } from './tenants.ts';
+import { tokenOperations } from './tokens.ts';
+
+export interface ServerOptions {
+  /** Where server.sock goes. */
+  readonly runDir: string;
+  /** Where server.sqlite and server.pem are kept. */
+  readonly stateDir: string;
+  /** host:port for other nodes; without it only this machine can ask. Port 0 takes any free one. */
+  readonly listen?: string;
+  /** Taken at the first start; later ones must agree. */
+  readonly settings: ClusterSettings;
+  readonly version: string;
+  readonly log: Log;
+  /** Wall clock, Unix time in ms. */
+  readonly now?: () => number;
+}
+
+export interface RunningServer {
+  readonly fingerprint: Fingerprint;
+  /** host:port that was opened; undefined without `listen`. */
+  readonly address: string | undefined;
+  /** Ends streams, lets requests under way finish, and lets go of the store. */
+  close(): Promise<void>;
+}
+
+/** @throws SluiceError when a file is damaged, the settings have changed, or a door cannot be opened. */
+export async function runServer(options: ServerOptions): Promise<RunningServer> {
+  const now = options.now ?? Date.now;
+  const store = openSqliteStore(path.join(options.stateDir, 'server.sqlite'), { now });
+  const opened: FastifyInstance[] = [];
+  const close = async (): Promise<void> => {
+    for (const app of opened) await closeApp(app);
+    await store.close();
+  };
+  try {
+    await openCluster(store, options.settings, randomBytes);
+    const identity = await openIdentity(path.join(options.stateDir, 'server.pem'), now());
+    const { fingerprint, pem } = identity;
+    const mutate = mutator(store, now);
+    const cluster: Cluster = {
+      store,
+      mutate,
+      now,
+      random: randomBytes,
+      fingerprint,
+      version: options.version,
+    };
+    const metrics = makeMetrics(store);
+    const operations = allOperations(metrics, options.version);
+    const open = (door: Door): FastifyInstance => {
+      const app = httpApp(door, cluster, operations, metrics, options.log);
+      opened.push(app);
+      return app;
+    };
+    await listenHere(open({ identify: () => Promise.resolve({ role: 'root' }) }), options.runDir);
+    const address = options.listen && (await listenAfar(open(farDoor(store, pem, now)), options.listen));
+    options.log.info({ address, fingerprint }, 'the server is ready');
+    return { fingerprint, address, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** All that the server can do; the authorisation table has an entry for each. */
+export function allOperations(metrics: Metrics, version: string): readonly Operation[] {
+  const operations = [
+    ...statusOperations,
+    ...metrics.operations,
+    ...followingOperations,
+    ...tenantOperations,
+    ...namespaceOperations,
+    ...nodeOperations,
+    ...tokenOperations,
+    ...probeOperations,
+    ...auditOperations,
+  ];
+  return [...operations, openapiOperation(operations, version)];
+}
+
+function farDoor(store: Store, pem: string, now: () => number): Door {
+  return {
+    tls: { key: pem, cert: pem, minVersion: 'TLSv1.3' },
+    identify: (authorization) => authenticate(store, authorization, now()),
+  };
+}
+
+/** The socket is private, so whoever comes through it is root: no token is asked. */
+async function listenHere(app: FastifyInstance, runDir: string): Promise<void> {
+  await app.ready();
+  await listenPrivately(app.server, path.join(runDir, 'server.sock'));
+}
+
+async function listenAfar(app: FastifyInstance, listen: string): Promise<string> {
+  const colon = listen.lastIndexOf(':');
+  try {
+    await app.listen({ host: listen.slice(0, colon), port: Number(listen.slice(colon + 1)) });
+  } catch (cause) {
+    throw cannotListen(listen, cause);
+  }
+  return app
+    .addresses()
+    .map(({ address, port }) => `${address}:${port}`)
+    .join(' ');
+}
+
+function cannotListen(listen: string, cause: unknown): SluiceError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') {
+    const hint = 'stop what listens there, or choose another port with --listen';
+    return new SluiceError('port_taken', `${listen} is in use`, hint, { cause });
+  }
+  const hint = 'the address must be one of this machine';
+  return new SluiceError('invalid_environment', `cannot listen on ${listen}: ${message}`, hint, { cause });
+}
+
+async function closeApp(app: FastifyInstance): Promise<void> {
+  const closed = app.server.listening ? closeServer(app.server) : Promise.resolve();
+  await Promise.all([app.close(), closed]);
+}

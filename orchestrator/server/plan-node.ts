@@ -1,0 +1,69 @@
+/** Decides what becomes of a node that presents itself: a newcomer, one that moved, or an impostor. */
+
+import type { Cidr, Ipv4 } from '../../model/addresses.ts';
+import { cidrContains } from '../../model/addresses.ts';
+import type { ClusterNode, ClusterSettings } from '../../model/cluster.ts';
+import { SluiceError } from '../../model/errors.ts';
+import type { NodeName } from '../../model/names.ts';
+import { nextBlock } from './allot-block.ts';
+
+export interface Newcomer {
+  readonly node: NodeName;
+  readonly uplinkAddress: Ipv4;
+}
+
+/**
+ * @param others  all nodes but this one
+ * @returns the newcomer with the lowest free block on each side
+ * @throws SluiceError `address_taken`, `invalid_request` (uplink), `addresses_exhausted`
+ */
+export function planNewNode(
+  { node, uplinkAddress }: Newcomer,
+  others: readonly ClusterNode[],
+  settings: ClusterSettings,
+  now: number,
+): ClusterNode {
+  checkUplink(uplinkAddress, others, settings);
+  const free = (pool: Cidr, taken: readonly Cidr[]): Cidr => nextBlock(pool, settings.blockPrefix, taken);
+  return {
+    node,
+    uplinkAddress,
+    internalBlock: free(
+      settings.internalPool,
+      others.map((other) => other.internalBlock),
+    ),
+    externalBlock: free(
+      settings.externalPool,
+      others.map((other) => other.externalBlock),
+    ),
+    joinedAt: now,
+  };
+}
+
+/**
+ * A node that is known keeps its blocks, because its containers live in them.
+ * @throws SluiceError `address_taken`, `invalid_request`
+ */
+export function planKnownNode(
+  known: ClusterNode,
+  uplinkAddress: Ipv4,
+  others: readonly ClusterNode[],
+  settings: ClusterSettings,
+): ClusterNode {
+  checkUplink(uplinkAddress, others, settings);
+  return { ...known, uplinkAddress };
+}
+
+/** An uplink is the next hop to a node's block: shared, or itself inside a pool, it would lead packets astray. */
+function checkUplink(uplink: Ipv4, others: readonly ClusterNode[], settings: ClusterSettings): void {
+  const holder = others.find((other) => other.uplinkAddress === uplink);
+  if (holder !== undefined) {
+    const hint = 'give each node an uplink address of its own, or delete the node that is gone';
+    throw new SluiceError('address_taken', `node ${holder.node} has the uplink address ${uplink}`, hint);
+  }
+  const pool = [settings.internalPool, settings.externalPool].find((one) => cidrContains(one, uplink));
+  if (pool === undefined) return;
+  const hint =
+    'make the cluster with pools that are in use nowhere else (network.internalPool, network.externalPool)';
+  throw new SluiceError('invalid_request', `the uplink address ${uplink} lies in the pool ${pool}`, hint);
+}
