@@ -1,0 +1,104 @@
+/** How a cluster is told to its nodes, line by line, and how the lines become one picture again. */
+import * as z from 'zod';
+import { ClusterNode, ClusterSettings, type ClusterView, NamespaceMapping, Tenant } from './cluster.ts';
+import { Probe, type ProbeId } from './probe.ts';
+
+export const ClusterSnapshot = z.strictObject({
+  settings: ClusterSettings,
+  tenants: z.array(Tenant),
+  nodes: z.array(ClusterNode),
+  namespaces: z.array(NamespaceMapping),
+  /** Only those of the node that reads. */
+  probes: z.array(Probe),
+});
+export type ClusterSnapshot = z.infer<typeof ClusterSnapshot>;
+
+const revision = z.int().min(0);
+
+const ClusterPut = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('tenant'), value: Tenant }),
+  z.strictObject({ kind: z.literal('node'), value: ClusterNode }),
+  z.strictObject({ kind: z.literal('namespace'), value: NamespaceMapping }),
+  z.strictObject({ kind: z.literal('probe'), value: Probe }),
+]);
+export type ClusterPut = z.infer<typeof ClusterPut>;
+
+const ClusterDelete = z.strictObject({
+  kind: z.enum(['tenant', 'node', 'namespace', 'probe']),
+  name: z.string(),
+});
+export type ClusterDelete = z.infer<typeof ClusterDelete>;
+
+/** One line of GET /v1/cluster?watch=1. Those without news prove that the connection lives. */
+export const ClusterLine = z.union([
+  z.strictObject({ revision, snapshot: ClusterSnapshot }),
+  z.strictObject({ revision, put: ClusterPut }),
+  z.strictObject({ revision, delete: ClusterDelete }),
+  z.strictObject({ heartbeat: revision }),
+]);
+export type ClusterLine = z.infer<typeof ClusterLine>;
+
+/** The cluster as one node follows it. */
+export interface NodeView extends ClusterView {
+  /** Probes which this node is asked to put up. */
+  readonly probes: ReadonlyMap<ProbeId, Probe>;
+}
+
+export function viewOf(at: number, snapshot: ClusterSnapshot): NodeView {
+  return {
+    revision: at,
+    settings: snapshot.settings,
+    tenants: new Map(snapshot.tenants.map((tenant) => [tenant.tenant, tenant])),
+    nodes: new Map(snapshot.nodes.map((node) => [node.node, node])),
+    namespaces: new Map(snapshot.namespaces.map(({ namespace, tenant }) => [namespace, tenant])),
+    probes: new Map(snapshot.probes.map((probe) => [probe.id, probe])),
+  };
+}
+
+export function snapshotOf(view: NodeView): ClusterSnapshot {
+  return {
+    settings: view.settings,
+    tenants: [...view.tenants.values()],
+    nodes: [...view.nodes.values()],
+    namespaces: [...view.namespaces].map(([namespace, tenant]) => ({ namespace, tenant })),
+    probes: [...view.probes.values()],
+  };
+}
+
+/** @returns the next picture; the given one is left as it is, and parts without news are shared. */
+export function foldLine(view: NodeView | undefined, line: ClusterLine): NodeView | undefined {
+  if ('snapshot' in line) return viewOf(line.revision, line.snapshot);
+  if (view === undefined || 'heartbeat' in line) return view;
+  if ('put' in line) return withPut({ ...view, revision: line.revision }, line.put);
+  return withDelete({ ...view, revision: line.revision }, line.delete);
+}
+
+function withPut(view: NodeView, put: ClusterPut): NodeView {
+  switch (put.kind) {
+    case 'tenant':
+      return { ...view, tenants: new Map(view.tenants).set(put.value.tenant, put.value) };
+    case 'node':
+      return { ...view, nodes: new Map(view.nodes).set(put.value.node, put.value) };
+    case 'namespace':
+      return { ...view, namespaces: new Map(view.namespaces).set(put.value.namespace, put.value.tenant) };
+    case 'probe':
+      return { ...view, probes: new Map(view.probes).set(put.value.id, put.value) };
+  }
+}
+
+function withDelete(view: NodeView, { kind, name }: ClusterDelete): NodeView {
+  switch (kind) {
+    case 'tenant':
+      return { ...view, tenants: without(view.tenants, name) };
+    case 'node':
+      return { ...view, nodes: without(view.nodes, name) };
+    case 'namespace':
+      return { ...view, namespaces: without(view.namespaces, name) };
+    case 'probe':
+      return { ...view, probes: without(view.probes, name) };
+  }
+}
+
+function without<K extends string, V>(map: ReadonlyMap<K, V>, name: string): ReadonlyMap<K, V> {
+  return new Map([...map].filter(([key]) => key !== name));
+}

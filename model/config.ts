@@ -1,0 +1,41 @@
+/** The configuration file: one schema for every role. Every key, its default and its meaning stand in docs/configuration.md. */
+import * as z from 'zod';
+import { Cidr, Ipv4 } from './addresses.ts';
+import { IfName, NodeName } from './names.ts';
+
+/** host:port; the host is an address, because a node must come up without a name server. */
+export const HostPort = z
+  .string()
+  .regex(/^\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}$/, 'must be an IPv4 address and a port such as 192.0.2.1:7070');
+
+export const Config = z.strictObject({
+  /** This node's name; default: the machine's host name. */
+  node: NodeName.optional(),
+  /** The interface that leads to the other nodes and to the internet. */
+  uplink: IfName.optional(),
+  /** Where the server listens for other nodes; without it the machine stands alone. */
+  listen: HostPort.optional(),
+  /** The server of the cluster this node belongs to; without it this machine runs the server. */
+  join: HostPort.optional(),
+  network: z
+    .strictObject({
+      internalPool: Cidr.default('10.64.0.0/12' as Cidr),
+      externalPool: Cidr.default('10.80.0.0/12' as Cidr),
+      blockPrefix: z.int().min(16).max(29).default(22),
+      /** An address is not given again before this many seconds have passed since its release. */
+      addressCooldownSeconds: z.int().min(0).max(86_400).default(60),
+      /** EtherTypes besides IPv4 and ARP that containers of one tenant on one host may exchange. */
+      allowedEtherTypes: z.array(z.int().min(0x0600).max(0xffff)).max(64).default([]),
+      /** An address for `sluice verify` to reach through NAT; default: the uplink's default gateway, else a peer. */
+      egressProbe: Ipv4.optional(),
+    })
+    .prefault({}),
+  tagqueue: z
+    .strictObject({
+      /** Another eBPF object than the one set-up built. The mutation tests use it to prove that each check is needed. */
+      object: z.string().optional(),
+    })
+    .prefault({}),
+  log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+});
+export type Config = z.infer<typeof Config>;
