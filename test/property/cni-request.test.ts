@@ -1,4 +1,4 @@
-/** Whatever arrives at the plugin, it is understood or refused with an error of ours, and refusals are whole. */
+/** Whatever arrives at the plugin is understood, or refused with an error of ours. */
 import fc from 'fast-check';
 import { type CniError, cniError } from '../../cni/error.ts';
 import { readRelayedCall } from '../../cni/relay.ts';

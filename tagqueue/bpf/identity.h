@@ -1,0 +1,158 @@
+/* Is the sender who it says it is, and is it allowed to say this here? One function per protocol. */
+#pragma once
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "drop.h"
+#include "maps.h"
+#include "packet.h"
+
+/* linux/if_arp.h has these, but draws in headers of the C library that a BPF target does not have. */
+#define ARPHRD_ETHER 1
+#define ARPOP_REQUEST 1
+#define ARPOP_REPLY 2
+
+/* RFC 826 for Ethernet and IPv4. The addresses are at even, not at word offsets: hence packed. */
+struct arp {
+  __be16 hardware;
+  __be16 protocol;
+  __u8 hardware_length;
+  __u8 protocol_length;
+  __be16 operation;
+  struct mac sender_mac;
+  __be32 sender_ip;
+  struct mac target_mac;
+  __be32 target_ip;
+} __attribute__((packed));
+
+static __always_inline bool is_arp_of_ethernet_and_ipv4(const struct arp *arp) {
+  return arp->hardware == bpf_htons(ARPHRD_ETHER) && arp->protocol == bpf_htons(ETH_P_IP) &&
+         arp->hardware_length == ETH_ALEN && arp->protocol_length == sizeof(__be32);
+}
+
+/* Somebody who asks whether an address is free does not claim it yet (RFC 5227, 'ARP Probe'). */
+static __always_inline bool is_arp_probe(const struct arp *arp) {
+  return arp->operation == bpf_htons(ARPOP_REQUEST) && arp->sender_ip == 0;
+}
+
+static __always_inline enum reason check_arp(struct __sk_buff *skb, const struct port *port) {
+  struct arp arp;
+  long cut_off = bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp));
+  REFUSE_IF(cut_off || !is_arp_of_ethernet_and_ipv4(&arp), REASON_ARP_SPOOF);
+  REFUSE_IF(arp.operation != bpf_htons(ARPOP_REQUEST) && arp.operation != bpf_htons(ARPOP_REPLY),
+            REASON_ARP_SPOOF);
+  REFUSE_IF(!same_mac(&arp.sender_mac, &port->mac), REASON_ARP_SPOOF);
+  REFUSE_IF(arp.sender_ip != port->ip && !is_arp_probe(&arp), REASON_ARP_SPOOF);
+  return ALLOWED;
+}
+
+/* The host answers and asks for its own bridge address without a mark; nothing else comes unmarked. */
+static __always_inline bool is_arp_of_gateway(struct __sk_buff *skb, const struct port *port) {
+  struct arp arp;
+  if (skb->protocol != bpf_htons(ETH_P_ARP)) return false;
+  if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp))) return false;
+  return is_arp_of_ethernet_and_ipv4(&arp) && same_mac(&arp.sender_mac, &port->gateway_mac) &&
+         arp.sender_ip == port->gateway;
+}
+
+/* Fragments made so that a filter does not see the transport header (RFC 1858, RFC 3128). */
+static __always_inline bool hides_transport_header(const struct iphdr *ip) {
+  __u16 fragment = bpf_ntohs(ip->frag_off);
+  __u16 offset = fragment & IP_FRAGMENT_OFFSET;
+  __u16 payload = bpf_ntohs(ip->tot_len) - ip->ihl * 4;
+  return offset == 1 || (offset == 0 && (fragment & IP_MORE_FRAGMENTS) && payload < 16);
+}
+
+/* Each side of the fence has its own interface: none leads to the other's addresses. */
+static __always_inline enum reason check_destination(const struct port *port, __be32 to) {
+  const struct conf *conf = configuration();
+  if (!conf) return REASON_MALFORMED; /* cannot happen, but the verifier does not know */
+  REFUSE_IF(is_loopback(to), REASON_LOOPBACK);
+  if (port->side == SIDE_EXTERNAL)
+    REFUSE_IF(in_pool(conf, to), REASON_NOT_EXTERNAL);
+  else
+    REFUSE_IF(!in_pool(conf, to) && !is_multicast_or_broadcast(to), REASON_NOT_INTERNAL);
+  return ALLOWED;
+}
+
+static __always_inline enum reason check_ipv4(struct __sk_buff *skb, const struct port *port) {
+  struct iphdr ip;
+  long cut_off = load_ipv4(skb, &ip);
+  __u32 length = bpf_ntohs(ip.tot_len);
+  REFUSE_IF(cut_off || ip.version != 4 || ip.ihl < IHL_PLAIN, REASON_MALFORMED);
+  REFUSE_IF(length < ip.ihl * 4 || length > skb->len - ETH_HLEN, REASON_MALFORMED);
+  REFUSE_IF(ip.ihl > IHL_PLAIN, REASON_IP_OPTIONS); /* a tag written by the container itself dies here */
+  REFUSE_IF(ip.saddr != port->ip, REASON_SOURCE_IP);
+  REFUSE_IF(hides_transport_header(&ip), REASON_FRAGMENT);
+  return check_destination(port, ip.daddr);
+}
+
+#define MOST_EXTENSION_HEADERS 8
+#define ICMPV6_ROUTER_ADVERTISEMENT 134
+#define ICMPV6_REDIRECT 137
+
+/*
+ * No container is a router. The whole chain of extension headers is walked, because hiding an advertisement
+ * behind them is the known way past such a check (RFC 7113); a chain that cannot be walked is refused.
+ */
+static __always_inline enum reason check_ipv6(struct __sk_buff *skb) {
+  struct ipv6hdr ip;
+  __u8 extension[8]; /* next header, length, then what the kind of header says */
+  __u8 type;
+  long cut_off = bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip));
+  __u32 offset = ETH_HLEN + sizeof(ip);
+  __u8 next = ip.nexthdr;
+
+  for (int i = 0; i < MOST_EXTENSION_HEADERS && !cut_off; i++) {
+    switch (next) {
+      case IPPROTO_ICMPV6:
+        cut_off = bpf_skb_load_bytes(skb, offset, &type, sizeof(type));
+        REFUSE_IF(cut_off || type == ICMPV6_ROUTER_ADVERTISEMENT || type == ICMPV6_REDIRECT,
+                  REASON_ROGUE_ROUTER);
+        return ALLOWED;
+      case IPPROTO_HOPOPTS:
+      case IPPROTO_ROUTING:
+      case IPPROTO_DSTOPTS:
+        cut_off = bpf_skb_load_bytes(skb, offset, extension, sizeof(extension));
+        offset += (extension[1] + 1) * 8;
+        break;
+      case IPPROTO_AH:
+        cut_off = bpf_skb_load_bytes(skb, offset, extension, sizeof(extension));
+        offset += (extension[1] + 2) * 4;
+        break;
+      case IPPROTO_FRAGMENT:
+        cut_off = bpf_skb_load_bytes(skb, offset, extension, sizeof(extension));
+        if (extension[2] | (extension[3] & 0xf8)) return ALLOWED; /* useless without its first fragment */
+        offset += sizeof(extension);
+        break;
+      default:
+        return ALLOWED;
+    }
+    next = extension[0];
+  }
+  REFUSE_IF(true, REASON_ROGUE_ROUTER);
+  return ALLOWED;
+}
+
+static __always_inline enum reason check_identity(struct __sk_buff *skb, const struct port *port) {
+  struct ethhdr eth;
+  long cut_off = bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth));
+  REFUSE_IF(cut_off, REASON_MALFORMED);
+  REFUSE_IF(skb->vlan_present || is_vlan(eth.h_proto), REASON_VLAN);
+  REFUSE_IF(!same_mac(eth.h_source, &port->mac), REASON_SOURCE_MAC);
+  if (eth.h_proto == bpf_htons(ETH_P_IP)) return check_ipv4(skb, port);
+  if (eth.h_proto == bpf_htons(ETH_P_ARP)) return check_arp(skb, port);
+
+  /* Values below ETH_P_802_3_MIN are lengths of 802.3 frames, which carry LLC and SNAP. */
+  __u16 ethertype = bpf_ntohs(eth.h_proto);
+  void *allowed = bpf_map_lookup_elem(&ethertypes, &ethertype);
+  REFUSE_IF(ethertype < ETH_P_802_3_MIN || !allowed, REASON_ETHERTYPE);
+  return ethertype == ETH_P_IPV6 ? check_ipv6(skb) : ALLOWED;
+}

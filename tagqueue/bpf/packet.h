@@ -1,0 +1,53 @@
+/* Reading and rewriting headers. All devices here are Ethernet: the network header starts at ETH_HLEN. */
+#pragma once
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+
+#define IHL_PLAIN 5 /* an IPv4 header without options, in words of 4 bytes */
+
+#define IP_MORE_FRAGMENTS 0x2000
+#define IP_FRAGMENT_OFFSET 0x1fff
+
+static __always_inline bool same_mac(const void *a, const struct mac *b) {
+  const struct mac *left = a;
+  return left->half[0] == b->half[0] && left->half[1] == b->half[1] && left->half[2] == b->half[2];
+}
+
+static __always_inline bool is_vlan(__be16 ethertype) {
+  return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
+}
+
+static __always_inline bool in_pool(const struct conf *conf, __be32 address) {
+  return (address & conf->pool_mask) == conf->pool;
+}
+
+static __always_inline bool in_own_block(const struct conf *conf, __be32 address) {
+  return (address & conf->own_mask) == conf->own_block;
+}
+
+static __always_inline bool is_loopback(__be32 address) {
+  return (address & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+}
+
+/* 224.0.0.0/4 and 255.255.255.255 (RFC 5771, RFC 919). */
+static __always_inline bool is_multicast_or_broadcast(__be32 address) {
+  return (address & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || address == bpf_htonl(0xffffffff);
+}
+
+/* Zero, or a negative error when the packet is too short; `ip` is zeroed then. */
+static __always_inline long load_ipv4(struct __sk_buff *skb, struct iphdr *ip) {
+  return bpf_skb_load_bytes(skb, ETH_HLEN, ip, sizeof(*ip));
+}
+
+static __always_inline __sum16 fold_checksum(__s64 sum) {
+  sum = (sum & 0xffff) + ((sum >> 16) & 0xffff);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return ~sum;
+}

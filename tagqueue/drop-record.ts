@@ -1,0 +1,119 @@
+/** Reads a record of the ring `drop_log`: what was refused, where, why, and what its headers said. */
+import { bytesToMac, type Ipv4, type Mac, numberToIpv4 } from '../model/addresses.ts';
+import type { TenantTag } from '../model/names.ts';
+import type { ProgramName } from './maps.ts';
+import { type DropReason, reasonOfNumber } from './reasons.ts';
+import { decodeTag, TAG_BYTES } from './wire.ts';
+
+/** What the first bytes of a frame say. Absent is what was not captured or does not exist in such a frame. */
+export interface HeaderSummary {
+  readonly sourceMac: Mac;
+  readonly destinationMac: Mac;
+  readonly etherType: number;
+  readonly source?: Ipv4;
+  readonly destination?: Ipv4;
+  /** IPv4's protocol field. */
+  readonly protocol?: number;
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  /** What a tag in the packet claims, believed or not. */
+  readonly claimedTag?: TenantTag;
+}
+
+export interface DropRecord {
+  /** Nanoseconds on the kernel's monotonic clock. */
+  readonly monotonicNs: bigint;
+  readonly ifindex: number;
+  /** The tenant whose port it was, or the packet's mark on an uplink; 0: nobody's. */
+  readonly tag: number;
+  /** `unknown` when the programs are newer than this code. */
+  readonly reason: DropReason | 'unknown';
+  readonly hook: ProgramName | 'unknown';
+  /** Of the whole frame, in bytes, at most 65535. */
+  readonly length: number;
+  /** Undefined when not even the Ethernet header was there. */
+  readonly header: HeaderSummary | undefined;
+}
+
+/** struct drop of tagqueue/bpf/maps.h. */
+const DROP = {
+  ktime: 0,
+  ifindex: 8,
+  tag: 12,
+  reason: 16,
+  length: 18,
+  hook: 20,
+  captured: 21,
+  head: 24,
+} as const;
+export const DROP_BYTES = 88;
+const HOOKS: readonly (ProgramName | undefined)[] = [
+  undefined,
+  'port_in',
+  'port_out',
+  'uplink_in',
+  'uplink_out',
+];
+
+const ETHERNET_BYTES = 14;
+const ETHERTYPE_IPV4 = 0x0800;
+const ETHERTYPE_ARP = 0x0806;
+const TCP = 6;
+const UDP = 17;
+
+/** @param record  DROP_BYTES bytes */
+export function decodeDrop(record: Buffer): DropRecord {
+  const captured = record.readUInt8(DROP.captured);
+  return {
+    monotonicNs: record.readBigUInt64LE(DROP.ktime),
+    ifindex: record.readUInt32LE(DROP.ifindex),
+    tag: record.readUInt32LE(DROP.tag),
+    reason: reasonOfNumber(record.readUInt16LE(DROP.reason)) ?? 'unknown',
+    hook: HOOKS[record.readUInt8(DROP.hook)] ?? 'unknown',
+    length: record.readUInt16LE(DROP.length),
+    header: summarize(record.subarray(DROP.head, DROP.head + captured)),
+  };
+}
+
+function summarize(frame: Buffer): HeaderSummary | undefined {
+  if (frame.length < ETHERNET_BYTES) return undefined;
+  const etherType = frame.readUInt16BE(12);
+  return {
+    destinationMac: bytesToMac(frame),
+    sourceMac: bytesToMac(frame.subarray(6)),
+    etherType,
+    ...networkLayer(etherType, frame.subarray(ETHERNET_BYTES)),
+  };
+}
+
+type NetworkLayer = Partial<Omit<HeaderSummary, 'sourceMac' | 'destinationMac' | 'etherType'>>;
+
+function networkLayer(etherType: number, packet: Buffer): NetworkLayer {
+  if (etherType === ETHERTYPE_IPV4 && packet.length >= 20) return ipv4(packet);
+  if (etherType === ETHERTYPE_ARP && packet.length >= 28) {
+    return {
+      source: numberToIpv4(packet.readUInt32BE(14)),
+      destination: numberToIpv4(packet.readUInt32BE(24)),
+    };
+  }
+  return {};
+}
+
+function ipv4(packet: Buffer): NetworkLayer {
+  const headerBytes = (packet.readUInt8(0) & 15) * 4;
+  const protocol = packet.readUInt8(9);
+  const isFirstFragment = (packet.readUInt16BE(6) & 0x1fff) === 0;
+  const claimed = decodeTag(packet.subarray(20, 20 + TAG_BYTES));
+  const hasPorts =
+    (protocol === TCP || protocol === UDP) && isFirstFragment && packet.length >= headerBytes + 4;
+  return {
+    source: numberToIpv4(packet.readUInt32BE(12)),
+    destination: numberToIpv4(packet.readUInt32BE(16)),
+    protocol,
+    ...(hasPorts && {
+      sourcePort: packet.readUInt16BE(headerBytes),
+      destinationPort: packet.readUInt16BE(headerBytes + 2),
+    }),
+    ...(typeof claimed !== 'string' && headerBytes > 20 && { claimedTag: claimed.tenant }),
+  };
+}

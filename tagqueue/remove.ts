@@ -1,0 +1,33 @@
+/** Takes a node's plane down: the uplink is free again, and nothing is left in the kernel or on disk. */
+import { listPins, removePins, unmountBpffs } from '../linux/bpffs.ts';
+import { removeIfThere } from '../linux/files.ts';
+import { listLinks } from '../linux/links.ts';
+import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
+import { detachProgram, listPrograms } from '../linux/tc.ts';
+import type { NodeName } from '../model/names.ts';
+import { PROGRAM_NAMES } from './maps.ts';
+import { tcNameOf } from './observe.ts';
+import { bpffsOf, pinDirectoryOf } from './pins.ts';
+import { settingsFileOf } from './settings.ts';
+
+/**
+ * Call it when the node's containers and its tagqueue are gone: ports lose their programs too. Repeating it is no error.
+ * @throws SluiceError `kernel_refused`
+ */
+export async function removePlane(node: NodeName, runDir: string, stateDir: string): Promise<void> {
+  const route = openNetlink(NETLINK_ROUTE);
+  try {
+    for (const { index } of await listLinks(route)) await detachOurs(route, index);
+  } finally {
+    route.close();
+  }
+  removePins(pinDirectoryOf(runDir, node));
+  if (listPins(bpffsOf(runDir)).length === 0) unmountBpffs(bpffsOf(runDir));
+  removeIfThere(settingsFileOf(stateDir));
+}
+
+async function detachOurs(route: Netlink, ifindex: number): Promise<void> {
+  for (const { direction, name } of await listPrograms(route, ifindex)) {
+    if (PROGRAM_NAMES.some((ours) => tcNameOf(ours) === name)) await detachProgram(route, ifindex, direction);
+  }
+}

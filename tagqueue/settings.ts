@@ -1,0 +1,50 @@
+/** What the plane must know of the cluster, and the file that remembers it while the server is away. */
+import * as z from 'zod';
+import { readTextIfThere, writeAtomically } from '../linux/files.ts';
+import { Cidr } from '../model/addresses.ts';
+import { ClusterKeys } from '../model/keys.ts';
+import type { Log } from '../model/log.ts';
+import type { DesiredPlane } from './plan.ts';
+
+export const PlaneSettings = z.strictObject({
+  internalPool: Cidr,
+  /** This node's share of the pool. */
+  ownBlock: Cidr,
+  keys: ClusterKeys,
+});
+export type PlaneSettings = z.infer<typeof PlaneSettings>;
+
+export function settingsFileOf(stateDir: string): string {
+  return `${stateDir}/tagqueue.json`;
+}
+
+/** @returns undefined when nothing was saved yet, or when the file is damaged: the server will tell again. */
+export function loadSettings(file: string, log: Log): PlaneSettings | undefined {
+  const text = readTextIfThere(file);
+  if (text === undefined) return undefined;
+  try {
+    return PlaneSettings.parse(JSON.parse(text));
+  } catch (error) {
+    // Not the error itself: it would quote the keys.
+    log.warn(
+      { file, reason: error instanceof Error ? error.name : 'unknown' },
+      'the saved settings are damaged',
+    );
+    return undefined;
+  }
+}
+
+/** Readable by root only: it holds the cluster's keys. */
+export function saveSettings(file: string, settings: PlaneSettings): void {
+  writeAtomically(file, JSON.stringify(settings));
+}
+
+/** The settings as the planner wants them. */
+export function desiredCluster(settings: PlaneSettings | undefined): DesiredPlane['cluster'] {
+  if (settings === undefined) return undefined;
+  const { internalPool, ownBlock, keys } = settings;
+  return {
+    conf: { internalPool, ownBlock, epoch: keys.current },
+    keys: new Map(keys.keys.map(({ epoch, key }) => [epoch, key])),
+  };
+}

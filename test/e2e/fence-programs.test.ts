@@ -1,0 +1,233 @@
+/** The eBPF programs, packet by packet, in the kernel (BPF_PROG_TEST_RUN): what they refuse, let through and rewrite. */
+
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { type TestRun, testRun, updateMap } from '../../linux/bpf.ts';
+import { openRing } from '../../linux/ring.ts';
+import { type Cidr, type Ipv4, numberToIpv4 } from '../../model/addresses.ts';
+import type { KeyEpoch, TenantTag } from '../../model/names.ts';
+import { decodeDrop } from '../../tagqueue/drop-record.ts';
+import * as maps from '../../tagqueue/maps.ts';
+import { DROP_REASONS, type DropReason } from '../../tagqueue/reasons.ts';
+import { encodeTag } from '../../tagqueue/wire.ts';
+import { ALLOWED } from '../fence/allowed.ts';
+import { type Fence, FenceBuilds, loadFence } from '../fence/builds.ts';
+import { furnish } from '../fence/furnish.ts';
+import { REFUSED_AT_PORTS } from '../fence/refused-at-ports.ts';
+import { REFUSED_AT_UPLINKS } from '../fence/refused-at-uplinks.ts';
+import { type Case, CONF, PORTS, type RefusedCase, SECRET, TENANT } from '../fence/world.ts';
+import { ETHERTYPE, ethernet, internetChecksum, ipv4 } from '../frames.ts';
+
+const TC_ACT_OK = 0;
+const TC_ACT_SHOT = 2;
+/** The programs see the packets on the loopback interface of whatever namespace this runs in. */
+const IFINDEX = 1;
+
+const builds = new FenceBuilds();
+let fence: Fence;
+
+beforeAll(() => {
+  fence = loadFence(builds.build());
+});
+afterAll(() => {
+  fence[Symbol.dispose]();
+  builds[Symbol.dispose]();
+});
+
+function show(fence: Fence, shown: Case): TestRun {
+  furnish(fence, IFINDEX, shown);
+  return testRun(fence.program(shown.program), shown.packet, { mark: shown.mark ?? 0, ifindex: IFINDEX });
+}
+
+/** Which counters moved while `run` was under way. */
+function countedDuring(run: () => void): Partial<Record<DropReason, number>> {
+  const before = fence.drops();
+  run();
+  const moved = Object.entries(fence.drops()).map(([reason, drops]) => [
+    reason,
+    drops - (before[reason as DropReason] ?? 0),
+  ]);
+  return Object.fromEntries(moved.filter(([, drops]) => drops !== 0));
+}
+
+const cases = (reason: DropReason): readonly RefusedCase[] => [
+  ...(REFUSED_AT_PORTS[reason] ?? []),
+  ...(REFUSED_AT_UPLINKS[reason] ?? []),
+];
+
+describe('the maps', () => {
+  it.each(maps.MAP_NAMES)('%s has the sizes that userland writes', (name) => {
+    const { keyBytes, valueBytes } = fence.map(name);
+    expect({ key: keyBytes, value: valueBytes }).toEqual(maps.MAP_SIZES[name]);
+  });
+});
+
+describe.each(DROP_REASONS)('%s', (reason) => {
+  it.each(cases(reason))('refuses $program: $name', (refused) => {
+    let after: TestRun | undefined;
+    expect(
+      countedDuring(() => {
+        after = show(fence, refused);
+      }),
+    ).toEqual({ [reason]: 1 });
+    expect(after!.action).toBe(TC_ACT_SHOT);
+  });
+
+  it('is needed: without its checks the same packets pass', () => {
+    const mutant = loadFence(builds.build(reason));
+    try {
+      const opened = cases(reason).filter(({ onlyReason }) => onlyReason !== false);
+      expect(opened.length).toBeGreaterThan(0);
+      for (const { name, ...shown } of opened) {
+        expect({ name, action: show(mutant, { name, ...shown }).action }).toEqual({
+          name,
+          action: TC_ACT_OK,
+        });
+      }
+    } finally {
+      mutant[Symbol.dispose]();
+    }
+  });
+});
+
+describe('what is allowed', () => {
+  it.each(ALLOWED)('passes $program: $name', (allowed) => {
+    let after: TestRun | undefined;
+    expect(
+      countedDuring(() => {
+        after = show(fence, allowed);
+      }),
+    ).toEqual({});
+    expect(after).toMatchObject({ action: TC_ACT_OK, mark: allowed.markAfter });
+    expect(after!.packet.toString('hex')).toBe((allowed.packetAfter ?? allowed.packet).toString('hex'));
+  });
+});
+
+describe('the drop log', () => {
+  it('tells what was refused, where and why', () => {
+    const ring = openRing(fence.map('drop_log'));
+    try {
+      ring.consume();
+      const [refused] = cases('source_ip');
+      show(fence, refused!);
+      const records = ring.consume().map(decodeDrop);
+      expect(records).toEqual([
+        {
+          monotonicNs: expect.any(BigInt),
+          ifindex: IFINDEX,
+          tag: TENANT,
+          reason: 'source_ip',
+          hook: 'port_in',
+          length: refused!.packet.length,
+          header: {
+            sourceMac: '02:5c:0a:40:00:07',
+            destinationMac: '02:5c:0a:40:00:08',
+            etherType: ETHERTYPE.ipv4,
+            source: '10.64.0.8',
+            destination: '10.64.0.8',
+            protocol: 17,
+            sourcePort: 1000,
+            destinationPort: 2000,
+          },
+        },
+      ]);
+      const age = process.hrtime.bigint() - records[0]!.monotonicNs;
+      expect(age).toBeGreaterThan(0n);
+      expect(age).toBeLessThan(10_000_000_000n);
+    } finally {
+      ring[Symbol.dispose]();
+    }
+  });
+
+  it('never holds up a packet: when nobody reads, it is only counted', () => {
+    const [refused] = cases('source_mac');
+    furnish(fence, IFINDEX, refused!);
+    const flood = { ifindex: IFINDEX, repeat: 20_000 };
+    expect(countedDuring(() => testRun(fence.program('port_in'), refused!.packet, flood))).toEqual({
+      source_mac: 20_000,
+    });
+  });
+});
+
+interface Vectors {
+  believed: {
+    name: string;
+    key: string;
+    epoch: number;
+    source: string;
+    tenant: number;
+    plain: string;
+    tagged: string;
+  }[];
+}
+const vectors: Vectors = JSON.parse(
+  readFileSync(new URL('../../tagqueue/wire.vectors.json', import.meta.url), 'utf8'),
+);
+const framed = (hex: string): Buffer =>
+  ethernet(PORTS.internal.mac, PORTS.internal.gatewayMac, ETHERTYPE.ipv4, Buffer.from(hex, 'hex'));
+
+/** Sets the uplink programs up as on the node with this block. */
+function become(ownBlock: Cidr, epoch: KeyEpoch, secret: Uint8Array): void {
+  updateMap(fence.map('conf'), maps.indexKey(0), maps.encodeConf({ ...CONF, ownBlock, epoch }));
+  updateMap(fence.map('keys'), maps.indexKey(epoch), maps.encodeKey(secret));
+}
+
+const blockOf = (address: Ipv4): Cidr => `${address}/32` as Cidr;
+const ELSEWHERE = '10.78.0.0/22' as Cidr;
+
+describe('the tag', () => {
+  it.each(vectors.believed)('is put on and taken off as published: $name', (vector) => {
+    const epoch = vector.epoch as KeyEpoch;
+    become(blockOf(vector.source as Ipv4), epoch, Buffer.from(vector.key, 'hex'));
+    const sent = testRun(fence.program('uplink_out'), framed(vector.plain), { mark: vector.tenant });
+    expect(sent).toMatchObject({ action: TC_ACT_OK, mark: 0, packet: framed(vector.tagged) });
+
+    become(ELSEWHERE, epoch, Buffer.from(vector.key, 'hex'));
+    const received = testRun(fence.program('uplink_in'), framed(vector.tagged));
+    expect(received).toMatchObject({ action: TC_ACT_OK, mark: vector.tenant, packet: framed(vector.plain) });
+  });
+
+  it('brings every packet and its tenant to the other node as they were', () => {
+    const inPool = fc.integer({ min: 0x0a40_0000, max: 0x0a4d_ffff }).map(numberToIpv4);
+    const packet = fc.record({
+      source: inPool,
+      destination: inPool,
+      protocol: fc.integer({ min: 0, max: 255 }),
+      fragment: fc.integer({ min: 0, max: 0x7fff }),
+      payload: fc.uint8Array({ maxLength: 1400 }),
+    });
+    const tenants = fc.integer({ min: 1, max: 0xff_ff_ff }).map((tag) => tag as TenantTag);
+    const epochs = fc.integer({ min: 0, max: 255 }).map((epoch) => epoch as KeyEpoch);
+    fc.assert(
+      fc.property(packet, tenants, epochs, ({ payload, ...fields }, tenant, epoch) => {
+        fc.pre(fields.source !== fields.destination);
+        const plain = ethernet(
+          PORTS.internal.mac,
+          PORTS.internal.gatewayMac,
+          ETHERTYPE.ipv4,
+          ipv4(fields, payload),
+        );
+        become(blockOf(fields.source), epoch, SECRET);
+        const sent = testRun(fence.program('uplink_out'), plain, { mark: tenant });
+        expect(sent.packet.subarray(34, 50)).toEqual(encodeTag(fields, tenant, { epoch, secret: SECRET }));
+        expect(internetChecksum(sent.packet.subarray(14, 50))).toBe(0);
+
+        become(blockOf(fields.destination), epoch, SECRET);
+        const received = testRun(fence.program('uplink_in'), sent.packet);
+        expect(received).toMatchObject({ action: TC_ACT_OK, mark: tenant });
+        expect(received.packet.equals(plain)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('leaves a damaged header recognisably damaged', () => {
+    const good = ipv4({ source: PORTS.internal.address, destination: '10.64.4.9' as Ipv4 });
+    good[8]! ^= 0x10;
+    become(CONF.ownBlock, CONF.epoch, SECRET);
+    const sent = testRun(fence.program('uplink_out'), framed(good.toString('hex')), { mark: TENANT });
+    expect(internetChecksum(sent.packet.subarray(14, 50))).not.toBe(0);
+    become(ELSEWHERE, CONF.epoch, SECRET);
+    expect(testRun(fence.program('uplink_in'), sent.packet).packet.subarray(14)).toEqual(good);
+  });
+});

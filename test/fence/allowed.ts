@@ -1,0 +1,167 @@
+/** Packets that the fence must let through, and how they go on. */
+import type { Mac } from '../../model/addresses.ts';
+import {
+  BROADCAST,
+  ETHERTYPE,
+  ethernet,
+  extension,
+  ipv4,
+  ipv6,
+  MORE_FRAGMENTS,
+  PROTOCOL,
+  udp,
+} from '../frames.ts';
+import {
+  type AllowedCase,
+  arpFromHost,
+  arpOf,
+  EXTERNAL_OWN,
+  fromOwn,
+  GATEWAY,
+  GATEWAY_MAC,
+  INTERNET,
+  ip,
+  OTHER_TENANT,
+  OUTSIDER,
+  OWN,
+  OWN_MAC,
+  onWire,
+  REMOTE,
+  sent,
+  TENANT,
+  tag,
+  toRemote,
+  WIRE_MAC,
+} from './world.ts';
+
+const PORT_IN = { program: 'port_in', markAfter: TENANT } as const;
+const EXTERNAL_IN = { ...PORT_IN, port: 'external' } as const;
+const WITH_IPV6 = { ...PORT_IN, allow: [ETHERTYPE.ipv6] } as const;
+const PORT_OUT = { program: 'port_out', mark: TENANT, markAfter: TENANT } as const;
+const UNMARKED_OUT = { program: 'port_out', mark: 0, markAfter: 0 } as const;
+const UPLINK_OUT = { program: 'uplink_out', mark: TENANT, markAfter: 0 } as const;
+const UPLINK_IN = { program: 'uplink_in', mark: OTHER_TENANT, markAfter: 0 } as const;
+
+const toGroup = (address: string, mac: string): Buffer =>
+  ethernet(OWN_MAC, mac as Mac, ETHERTYPE.ipv4, ipv4({ source: OWN, destination: ip(address) }));
+const arpFromWire = ethernet(WIRE_MAC, BROADCAST, ETHERTYPE.arp, Buffer.alloc(28));
+
+export const ALLOWED: readonly AllowedCase[] = [
+  { name: 'UDP to a neighbour', ...PORT_IN, packet: sent({}) },
+  { name: 'a packet to another node', ...PORT_IN, packet: sent({ destination: REMOTE }) },
+  { name: 'multicast', ...PORT_IN, packet: toGroup('224.0.0.251', '01:00:5e:00:00:fb') },
+  { name: 'limited broadcast', ...PORT_IN, packet: toGroup('255.255.255.255', BROADCAST) },
+  {
+    name: 'a packet with padding behind it',
+    ...PORT_IN,
+    packet: Buffer.concat([sent({}), Buffer.alloc(20)]),
+  },
+  { name: 'a mark of its own, which is overwritten', ...PORT_IN, mark: OTHER_TENANT, packet: sent({}) },
+  {
+    name: 'a first fragment of 16 bytes',
+    ...PORT_IN,
+    packet: sent({ fragment: MORE_FRAGMENTS }, Buffer.alloc(16)),
+  },
+  { name: 'a later fragment', ...PORT_IN, packet: sent({ fragment: 2 }, Buffer.alloc(3)) },
+  { name: 'a datagram without payload', ...PORT_IN, packet: sent({ protocol: 103 }, Buffer.alloc(0)) },
+  { name: 'an ARP request', ...PORT_IN, packet: arpOf({}) },
+  { name: 'an ARP reply', ...PORT_IN, packet: arpOf({ operation: 'reply' }) },
+  { name: 'an ARP announcement', ...PORT_IN, packet: arpOf({ targetIp: OWN }) },
+  { name: 'an ARP probe', ...PORT_IN, packet: arpOf({ senderIp: ip('0.0.0.0'), targetIp: OWN }) },
+  {
+    name: 'the internet, externally',
+    ...EXTERNAL_IN,
+    packet: sent({ source: EXTERNAL_OWN, destination: INTERNET }),
+  },
+  {
+    name: 'an allowed EtherType',
+    ...PORT_IN,
+    allow: [ETHERTYPE.experimental],
+    packet: fromOwn(ETHERTYPE.experimental, Buffer.alloc(46)),
+  },
+  { name: 'IPv6 with UDP', ...WITH_IPV6, packet: fromOwn(ETHERTYPE.ipv6, ipv6(PROTOCOL.udp, udp(1, 2))) },
+  {
+    name: 'a neighbour advertisement',
+    ...WITH_IPV6,
+    packet: fromOwn(ETHERTYPE.ipv6, ipv6(PROTOCOL.icmpv6, Buffer.from([136, 0, 0, 0]))),
+  },
+  {
+    name: 'a multicast listener report behind hop-by-hop options',
+    ...WITH_IPV6,
+    packet: fromOwn(ETHERTYPE.ipv6, ipv6(0, extension(PROTOCOL.icmpv6, Buffer.from([143, 0, 0, 0])))),
+  },
+  {
+    name: 'a later IPv6 fragment',
+    ...WITH_IPV6,
+    packet: fromOwn(
+      ETHERTYPE.ipv6,
+      ipv6(44, Buffer.from([PROTOCOL.icmpv6, 0, 0x01, 0x00, 0, 0, 0, 1, 134, 0, 0, 0])),
+    ),
+  },
+
+  { name: "the own tenant's packet", ...PORT_OUT, packet: sent({}) },
+  {
+    name: "the own tenant's unknown EtherType",
+    ...PORT_OUT,
+    packet: fromOwn(ETHERTYPE.experimental, Buffer.alloc(46)),
+  },
+  { name: "the gateway's ARP", ...UNMARKED_OUT, packet: arpFromHost(GATEWAY_MAC, GATEWAY) },
+  { name: "the own tenant's packet, externally", ...PORT_OUT, port: 'external', packet: sent({}) },
+  {
+    name: 'a packet from the internet',
+    ...UNMARKED_OUT,
+    port: 'external',
+    packet: sent({ source: INTERNET }),
+  },
+
+  {
+    name: 'a packet to another node, which is tagged',
+    ...UPLINK_OUT,
+    packet: toRemote(),
+    packetAfter: toRemote({ options: tag({ source: OWN, destination: REMOTE }) }),
+  },
+  {
+    name: 'a later fragment to another node, which is tagged too',
+    ...UPLINK_OUT,
+    packet: toRemote({ fragment: 185 }),
+    packetAfter: toRemote({ fragment: 185, options: tag({ source: OWN, destination: REMOTE }) }),
+  },
+  {
+    name: 'a translated packet to the internet',
+    ...UPLINK_OUT,
+    packet: toRemote({ source: OUTSIDER, destination: INTERNET }),
+  },
+  {
+    name: "the host's own packet",
+    ...UPLINK_OUT,
+    mark: 0,
+    packet: toRemote({ source: OUTSIDER, destination: INTERNET }),
+  },
+  { name: "the host's own ARP", ...UPLINK_OUT, packet: arpFromWire },
+
+  {
+    name: 'a rightly tagged packet',
+    ...UPLINK_IN,
+    markAfter: TENANT,
+    packet: onWire({ options: tag() }),
+    packetAfter: onWire({}),
+  },
+  {
+    name: 'a rightly tagged later fragment',
+    ...UPLINK_IN,
+    markAfter: TENANT,
+    packet: onWire({ fragment: 185, options: tag() }),
+    packetAfter: onWire({ fragment: 185 }),
+  },
+  {
+    name: 'a packet for the host itself',
+    ...UPLINK_IN,
+    packet: onWire({ source: INTERNET, destination: OUTSIDER }),
+  },
+  {
+    name: 'a packet for the host with options',
+    ...UPLINK_IN,
+    packet: onWire({ source: INTERNET, destination: OUTSIDER, options: Buffer.from('94040000', 'hex') }),
+  },
+  { name: 'ARP for the host', ...UPLINK_IN, packet: arpFromWire },
+];

@@ -1,0 +1,141 @@
+/** A small world for tests of the fence: two tenants, a node's blocks, a key, and the shapes of test cases. */
+import { type Cidr, type Ipv4, type Mac, macOfAddress } from '../../model/addresses.ts';
+import type { KeyEpoch, TenantTag } from '../../model/names.ts';
+import type { PlaneConf, PortBinding, ProgramName } from '../../tagqueue/maps.ts';
+import type { DropReason } from '../../tagqueue/reasons.ts';
+import { siphash24 } from '../../tagqueue/siphash.ts';
+import { encodeTag, type Flow, macInput } from '../../tagqueue/wire.ts';
+import {
+  type ArpFields,
+  arp,
+  BROADCAST,
+  ETHERTYPE,
+  ethernet,
+  type Ipv4Fields,
+  ipv4,
+  PROTOCOL,
+} from '../frames.ts';
+
+export const TENANT = 0x00b1e5 as TenantTag;
+export const OTHER_TENANT = 0x00bad1 as TenantTag;
+export const EPOCH = 7 as KeyEpoch;
+export const KEYLESS_EPOCH = 9 as KeyEpoch;
+export const SECRET = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex');
+
+export const ip = (text: string): Ipv4 => text as Ipv4;
+export const OWN = ip('10.64.0.7');
+export const NEIGHBOUR = ip('10.64.0.8');
+export const GATEWAY = ip('10.64.0.1');
+export const REMOTE = ip('10.64.4.9');
+export const EXTERNAL_OWN = ip('10.80.0.7');
+export const INTERNET = ip('198.51.100.3');
+export const OUTSIDER = ip('203.0.113.66');
+export const OWN_MAC = macOfAddress(OWN);
+export const NEIGHBOUR_MAC = macOfAddress(NEIGHBOUR);
+export const GATEWAY_MAC = macOfAddress(GATEWAY);
+export const WIRE_MAC = '02:00:00:00:00:01' as Mac;
+
+export const CONF: PlaneConf = {
+  internalPool: '10.64.0.0/12' as Cidr,
+  ownBlock: '10.64.0.0/22' as Cidr,
+  epoch: EPOCH,
+};
+export const KEYS: ReadonlyMap<KeyEpoch, Buffer> = new Map([[EPOCH, SECRET]]);
+export const PORTS: Readonly<Record<'internal' | 'external', PortBinding>> = {
+  internal: {
+    tag: TENANT,
+    side: 'internal',
+    address: OWN,
+    mac: OWN_MAC,
+    gateway: GATEWAY,
+    gatewayMac: GATEWAY_MAC,
+  },
+  external: {
+    tag: TENANT,
+    side: 'external',
+    address: EXTERNAL_OWN,
+    mac: OWN_MAC,
+    gateway: ip('10.80.0.1'),
+    gatewayMac: GATEWAY_MAC,
+  },
+};
+
+/** A packet, the program that sees it, and the state of the node it comes to. */
+export interface Case {
+  readonly name: string;
+  readonly program: ProgramName;
+  readonly packet: Buffer;
+  /** The mark it arrives with; 0 by default. */
+  readonly mark?: number;
+  /** What the interface is bound to; internal by default. */
+  readonly port?: 'internal' | 'external' | 'unbound';
+  /** EtherTypes the operator allows besides IPv4 and ARP. */
+  readonly allow?: readonly number[];
+  /** The epoch to stamp with, when not the usual one. */
+  readonly epoch?: KeyEpoch;
+}
+
+export interface RefusedCase extends Case {
+  /** False where another check stands behind the one for this reason, so that leaving it out opens nothing. */
+  readonly onlyReason?: false;
+}
+
+export type Refusals = Readonly<Partial<Record<DropReason, readonly RefusedCase[]>>>;
+
+export interface AllowedCase extends Case {
+  readonly markAfter: number;
+  /** The packet as it goes on; unchanged by default. */
+  readonly packetAfter?: Buffer;
+}
+
+/** A frame as the container sends it. */
+export const fromOwn = (type: number, payload: Uint8Array, destination: Mac = NEIGHBOUR_MAC): Buffer =>
+  ethernet(OWN_MAC, destination, type, payload);
+/** An IPv4 packet from the container to its neighbour, but for what is given. */
+export const sent = (fields: Partial<Ipv4Fields>, payload?: Uint8Array): Buffer =>
+  fromOwn(ETHERTYPE.ipv4, ipv4({ source: OWN, destination: NEIGHBOUR, ...fields }, payload));
+/** An IPv4 packet from the other node to the container, but for what is given. */
+export const onWire = (fields: Partial<Ipv4Fields>, payload?: Uint8Array): Buffer =>
+  ethernet(
+    WIRE_MAC,
+    WIRE_MAC,
+    ETHERTYPE.ipv4,
+    ipv4({ source: REMOTE, destination: OWN, ...fields }, payload),
+  );
+/** The container asks for its neighbour's address, but for what is given. */
+export const arpOf = (fields: Partial<ArpFields>): Buffer =>
+  fromOwn(
+    ETHERTYPE.arp,
+    arp({ operation: 'request', senderMac: OWN_MAC, senderIp: OWN, targetIp: NEIGHBOUR, ...fields }),
+    BROADCAST,
+  );
+/** The host claims an address. */
+export const arpFromHost = (mac: Mac, address: Ipv4): Buffer =>
+  ethernet(
+    mac,
+    OWN_MAC,
+    ETHERTYPE.arp,
+    arp({ operation: 'reply', senderMac: mac, senderIp: address, targetIp: OWN }),
+  );
+/** The tag of a packet from the wire; whatever is given differs from the right one, under a MAC that fits it. */
+export function tag(
+  given: Partial<Flow> & { epoch?: KeyEpoch; secret?: Uint8Array; version?: number } = {},
+): Buffer {
+  const flow = { source: REMOTE, destination: OWN, protocol: PROTOCOL.udp, ...given };
+  const secret = given.secret ?? SECRET;
+  const option = encodeTag(flow, TENANT, { epoch: given.epoch ?? EPOCH, secret });
+  option[2] = given.version ?? 1;
+  option.set(siphash24(secret, macInput(flow, option)), 8);
+  return option;
+}
+
+/** A copy with one byte changed. */
+export function changed(bytes: Buffer, at: number, value: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[at] = value;
+  return copy;
+}
+
+/** An IPv4 packet from the container on its way to the other node, but for what is given. */
+export const toRemote = (fields: Partial<Ipv4Fields> = {}): Buffer =>
+  onWire({ source: OWN, destination: REMOTE, ...fields });
