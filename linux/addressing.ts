@@ -1,7 +1,25 @@
 /** Addresses, routes, neighbours and bridge forwarding entries through rtnetlink (linux/rtnetlink.h, linux/neighbour.h). */
-import { type Cidr, cidrBroadcast, cidrNetwork, cidrPrefix, type Ipv4, ipv4ToBytes, type Mac, macToBytes, bytesToMac } from '../model/addresses.ts';
+import {
+  bytesToMac,
+  type Cidr,
+  cidrBroadcast,
+  cidrNetwork,
+  cidrPrefix,
+  type Ipv4,
+  ipv4ToBytes,
+  type Mac,
+  macToBytes,
+} from '../model/addresses.ts';
 import { ignoring } from './links.ts';
-import { attribute, type Netlink, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, parseAttributes, u32 } from './netlink.ts';
+import {
+  attribute,
+  type Netlink,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+  parseAttributes,
+  u32,
+} from './netlink.ts';
 
 const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;
@@ -77,16 +95,25 @@ function ifaddr(prefix: number, index: number): Buffer {
 /** Gives an interface its address, on-link for the whole block. Repeating it is no error. */
 export async function addAddress(netlink: Netlink, index: number, address: Ipv4, block: Cidr): Promise<void> {
   const bytes = ipv4ToBytes(address);
-  const attributes = [attribute(IFA_LOCAL, bytes), attribute(IFA_ADDRESS, bytes), attribute(IFA_BROADCAST, ipv4ToBytes(cidrBroadcast(block)))];
+  const attributes = [
+    attribute(IFA_LOCAL, bytes),
+    attribute(IFA_ADDRESS, bytes),
+    attribute(IFA_BROADCAST, ipv4ToBytes(cidrBroadcast(block))),
+  ];
   const payload = Buffer.concat([ifaddr(cidrPrefix(block), index), ...attributes]);
-  await ignoring('EEXIST', netlink.request(`give ${address} to link ${index}`, RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_EXCL));
+  await ignoring(
+    'EEXIST',
+    netlink.request(`give ${address} to link ${index}`, RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_EXCL),
+  );
 }
 
 export async function listAddresses(netlink: Netlink): Promise<Address[]> {
   const entries = await netlink.dump('list the addresses', RTM_GETADDR, ifaddr(0, 0));
   return entries.flatMap((data) => {
     const local = parseAttributes(data.subarray(8)).get(IFA_LOCAL);
-    return data[0] === AF_INET && local ? [{ index: data.readUInt32LE(4), address: text4(local), prefix: data.readUInt8(1) }] : [];
+    return data[0] === AF_INET && local
+      ? [{ index: data.readUInt32LE(4), address: text4(local), prefix: data.readUInt8(1) }]
+      : [];
   });
 }
 
@@ -95,7 +122,20 @@ function routePayload(route: Route, protocol: number): Buffer {
   const prefix = route.to === 'default' ? 0 : cidrPrefix(route.to);
   const refusing = route.via === undefined && route.dev === undefined;
   const scope = route.via === undefined && !refusing ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-  const header = Buffer.from([AF_INET, prefix, 0, 0, RT_TABLE_MAIN, protocol, scope, refusing ? RTN_UNREACHABLE : RTN_UNICAST, 0, 0, 0, 0]);
+  const header = Buffer.from([
+    AF_INET,
+    prefix,
+    0,
+    0,
+    RT_TABLE_MAIN,
+    protocol,
+    scope,
+    refusing ? RTN_UNREACHABLE : RTN_UNICAST,
+    0,
+    0,
+    0,
+    0,
+  ]);
   const attributes = [
     ...(route.to === 'default' ? [] : [attribute(RTA_DST, ipv4ToBytes(cidrNetwork(route.to)))]),
     ...(route.via === undefined ? [] : [attribute(RTA_GATEWAY, ipv4ToBytes(route.via))]),
@@ -106,17 +146,30 @@ function routePayload(route: Route, protocol: number): Buffer {
 
 /** A route of the node. A route of ours to the same destination is replaced in one step. */
 export async function replaceRoute(netlink: Netlink, route: Route): Promise<void> {
-  await netlink.request(`route ${route.to}`, RTM_NEWROUTE, routePayload(route, OUR_ROUTES), NLM_F_CREATE | NLM_F_REPLACE);
+  await netlink.request(
+    `route ${route.to}`,
+    RTM_NEWROUTE,
+    routePayload(route, OUR_ROUTES),
+    NLM_F_CREATE | NLM_F_REPLACE,
+  );
 }
 
 /** A route inside a container. */
 export async function addContainerRoute(netlink: Netlink, route: Route): Promise<void> {
-  await netlink.request(`route ${route.to} in the container`, RTM_NEWROUTE, routePayload(route, RTPROT_BOOT), NLM_F_CREATE | NLM_F_EXCL);
+  await netlink.request(
+    `route ${route.to} in the container`,
+    RTM_NEWROUTE,
+    routePayload(route, RTPROT_BOOT),
+    NLM_F_CREATE | NLM_F_EXCL,
+  );
 }
 
 /** Removes a route of ours; one that is gone already is no error. */
 export async function removeRoute(netlink: Netlink, route: Route): Promise<void> {
-  await ignoring('ESRCH', netlink.request(`remove the route to ${route.to}`, RTM_DELROUTE, routePayload(route, OUR_ROUTES)));
+  await ignoring(
+    'ESRCH',
+    netlink.request(`remove the route to ${route.to}`, RTM_DELROUTE, routePayload(route, OUR_ROUTES)),
+  );
 }
 
 export interface ListedRoute extends Route {
@@ -125,7 +178,11 @@ export interface ListedRoute extends Route {
 
 /** The IPv4 routes of the main table. */
 export async function listRoutes(netlink: Netlink): Promise<ListedRoute[]> {
-  const entries = await netlink.dump('list the routes', RTM_GETROUTE, Buffer.from([AF_INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+  const entries = await netlink.dump(
+    'list the routes',
+    RTM_GETROUTE,
+    Buffer.from([AF_INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+  );
   return entries.flatMap((data) => {
     const attributes = parseAttributes(data.subarray(12));
     if ((attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? data[4]) !== RT_TABLE_MAIN) return [];
@@ -175,12 +232,27 @@ export async function listNeighbours(netlink: Netlink): Promise<Neighbour[]> {
     const address = attributes.get(NDA_DST);
     const mac = attributes.get(NDA_LLADDR);
     if (data[0] !== AF_INET || address === undefined || mac === undefined) return [];
-    return [{ dev: data.readInt32LE(4), address: text4(address), mac: bytesToMac(mac), permanent: (data.readUInt16LE(8) & NUD_PERMANENT) !== 0 }];
+    return [
+      {
+        dev: data.readInt32LE(4),
+        address: text4(address),
+        mac: bytesToMac(mac),
+        permanent: (data.readUInt16LE(8) & NUD_PERMANENT) !== 0,
+      },
+    ];
   });
 }
 
 /** Tells the bridge behind which port a MAC lives, for good (`bridge fdb add … master static`). */
 export async function addForwardingEntry(netlink: Netlink, port: number, mac: Mac): Promise<void> {
-  const payload = Buffer.concat([ndmsg(AF_BRIDGE, port, NUD_NOARP, NTF_MASTER), attribute(NDA_LLADDR, macToBytes(mac))]);
-  await netlink.request(`forward ${mac} to port ${port}`, RTM_NEWNEIGH, payload, NLM_F_CREATE | NLM_F_REPLACE);
+  const payload = Buffer.concat([
+    ndmsg(AF_BRIDGE, port, NUD_NOARP, NTF_MASTER),
+    attribute(NDA_LLADDR, macToBytes(mac)),
+  ]);
+  await netlink.request(
+    `forward ${mac} to port ${port}`,
+    RTM_NEWNEIGH,
+    payload,
+    NLM_F_CREATE | NLM_F_REPLACE,
+  );
 }

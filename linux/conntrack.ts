@@ -2,7 +2,7 @@
 import { type Ipv4, ipv4ToBytes } from '../model/addresses.ts';
 import type { Protocol } from '../model/endpoint.ts';
 import { ignoring } from './links.ts';
-import { attribute, type Netlink, nested, parseAttributes, u16be, u32, u8 } from './netlink.ts';
+import { attribute, type Netlink, nested, parseAttributes, u8, u16be, u32 } from './netlink.ts';
 
 const NFNL_SUBSYS_CTNETLINK = 1;
 const CT_GET = (NFNL_SUBSYS_CTNETLINK << 8) | 1;
@@ -54,7 +54,8 @@ function flowOf(data: Buffer): Flow[] {
 }
 
 function addressIn(tuple: Buffer | undefined, which: number): Ipv4 | undefined {
-  const bytes = tuple && parseAttributes(parseAttributes(tuple).get(CTA_TUPLE_IP) ?? Buffer.alloc(0)).get(which);
+  const bytes =
+    tuple && parseAttributes(parseAttributes(tuple).get(CTA_TUPLE_IP) ?? Buffer.alloc(0)).get(which);
   return bytes && ([...bytes].join('.') as Ipv4);
 }
 
@@ -65,18 +66,39 @@ function list(netlink: Netlink, tuple: Buffer, filter: Buffer): Promise<Flow[]> 
 
 /** Flows that were sent to a port, whoever it belongs to. */
 export function flowsToPort(netlink: Netlink, protocol: Protocol, port: number): Promise<Flow[]> {
-  const proto = nested(CTA_TUPLE_PROTO, attribute(CTA_PROTO_NUM, u8(NUMBERS[protocol])), attribute(CTA_PROTO_DST_PORT, u16be(port)));
-  return list(netlink, nested(CTA_TUPLE_ORIG, proto), attribute(CTA_FILTER_ORIG_FLAGS, u32(COMPARE_PROTO | COMPARE_DST_PORT)));
+  const proto = nested(
+    CTA_TUPLE_PROTO,
+    attribute(CTA_PROTO_NUM, u8(NUMBERS[protocol])),
+    attribute(CTA_PROTO_DST_PORT, u16be(port)),
+  );
+  return list(
+    netlink,
+    nested(CTA_TUPLE_ORIG, proto),
+    attribute(CTA_FILTER_ORIG_FLAGS, u32(COMPARE_PROTO | COMPARE_DST_PORT)),
+  );
 }
 
 /** Flows that are answered by this address and port, however they were addressed. */
-export function flowsAnsweredBy(netlink: Netlink, protocol: Protocol, address: Ipv4, port: number): Promise<Flow[]> {
+export function flowsAnsweredBy(
+  netlink: Netlink,
+  protocol: Protocol,
+  address: Ipv4,
+  port: number,
+): Promise<Flow[]> {
   const tuple = nested(
     CTA_TUPLE_REPLY,
     nested(CTA_TUPLE_IP, attribute(CTA_IP_V4_SRC, ipv4ToBytes(address))),
-    nested(CTA_TUPLE_PROTO, attribute(CTA_PROTO_NUM, u8(NUMBERS[protocol])), attribute(CTA_PROTO_SRC_PORT, u16be(port))),
+    nested(
+      CTA_TUPLE_PROTO,
+      attribute(CTA_PROTO_NUM, u8(NUMBERS[protocol])),
+      attribute(CTA_PROTO_SRC_PORT, u16be(port)),
+    ),
   );
-  return list(netlink, tuple, attribute(CTA_FILTER_REPLY_FLAGS, u32(COMPARE_SRC | COMPARE_PROTO | COMPARE_SRC_PORT)));
+  return list(
+    netlink,
+    tuple,
+    attribute(CTA_FILTER_REPLY_FLAGS, u32(COMPARE_SRC | COMPARE_PROTO | COMPARE_SRC_PORT)),
+  );
 }
 
 /** Forgets a flow: its next packet is looked at anew. One that has ended already is no error. */

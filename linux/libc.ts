@@ -1,6 +1,7 @@
 /** The C library, for the few system calls that Node does not offer. */
-import koffi from 'koffi';
+
 import { getSystemErrorName } from 'node:util';
+import koffi from 'koffi';
 import { SluiceError } from '../model/errors.ts';
 
 const libc = koffi.load('libc.so.6');
@@ -18,6 +19,10 @@ export const MSG_DONTWAIT = 0x40;
 export const IPPROTO_ICMP = 1;
 
 const EINTR = 4;
+/** asm-generic/errno.h; Node has no names for all of them. */
+const EISCONN = 106;
+const EALREADY = 114;
+const EINPROGRESS = 115;
 
 type Bytes = Uint8Array;
 
@@ -27,13 +32,19 @@ const calls = {
   unshare: libc.func('int unshare(int flags)'),
   if_nametoindex: libc.func('uint32_t if_nametoindex(const char *name)'),
   connect: libc.func('int connect(int fd, const uint8_t *address, uint32_t length)'),
-  recvfrom: libc.func('intptr_t recvfrom(int fd, _Out_ uint8_t *data, uintptr_t length, int flags, _Out_ uint8_t *address, _Inout_ uint32_t *addressLength)'),
+  recvfrom: libc.func(
+    'intptr_t recvfrom(int fd, _Out_ uint8_t *data, uintptr_t length, int flags, _Out_ uint8_t *address, _Inout_ uint32_t *addressLength)',
+  ),
   bind: libc.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
-  sendto: libc.func('intptr_t sendto(int fd, const uint8_t *data, uintptr_t length, int flags, const uint8_t *address, uint32_t addressLength)'),
+  sendto: libc.func(
+    'intptr_t sendto(int fd, const uint8_t *data, uintptr_t length, int flags, const uint8_t *address, uint32_t addressLength)',
+  ),
   recv: libc.func('intptr_t recv(int fd, _Out_ uint8_t *data, uintptr_t length, int flags)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, uintptr_t argument)'),
-  mount: libc.func('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
+  mount: libc.func(
+    'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+  ),
   umount2: libc.func('int umount2(const char *target, int flags)'),
 } as const;
 
@@ -104,9 +115,13 @@ export function receiveFrom(fd: number, into: Bytes, flags: number, sender: Byte
   }
 }
 
-/** @throws SystemCallError `EINPROGRESS` and `EALREADY` from a non-blocking socket that is still at it. */
-export function connect(fd: number, address: Bytes): void {
-  checked('connect', () => calls.connect(fd, address, address.length));
+/** @returns whether the socket is connected; false while one that does not block is still at it, and may be asked again. */
+export function connect(fd: number, address: Bytes): boolean {
+  if (calls.connect(fd, address, address.length) === 0) return true;
+  const errno = lastErrno();
+  if (errno === EISCONN) return true;
+  if (errno === EINPROGRESS || errno === EALREADY || errno === EINTR) return false;
+  throw new SystemCallError('connect', getSystemErrorName(-errno));
 }
 
 /** @returns the interface's number in the current network namespace, or undefined when there is none. */
@@ -136,6 +151,11 @@ function refused(what: string, run: () => number): void {
   try {
     checked(what, run);
   } catch (error) {
-    throw new SluiceError('kernel_refused', `the kernel refused to ${String(error)}`, 'sluice needs root with CAP_SYS_ADMIN', { cause: error });
+    throw new SluiceError(
+      'kernel_refused',
+      `the kernel refused to ${String(error)}`,
+      'sluice needs root with CAP_SYS_ADMIN',
+      { cause: error },
+    );
   }
 }

@@ -4,12 +4,12 @@
  * request is therefore sent from a pool thread, and done means out of view.
  */
 import { closeSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 import { createNetlink } from 'netlink';
 import { MSG_DONTWAIT, receive, SOCK_CLOEXEC, SOCK_RAW, socket } from './libc.ts';
 import { linkGroupRemoval, RTM_DELLINK } from './links.ts';
 import { NETLINK_ROUTE, NetlinkError } from './netlink.ts';
-import { getSystemErrorName } from 'node:util';
 
 const AF_NETLINK = 16;
 const AF_UNSPEC = 0;
@@ -18,7 +18,9 @@ const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const HEADER_BYTES = 16;
 
-const send = koffi.load('libc.so.6').func('intptr_t send(int fd, const uint8_t *data, uintptr_t length, int flags)');
+const send = koffi
+  .load('libc.so.6')
+  .func('intptr_t send(int fd, const uint8_t *data, uintptr_t length, int flags)');
 
 export interface LinkReaper {
   /**
@@ -51,14 +53,14 @@ export function openLinkReaper(): LinkReaper {
   }
 
   return {
-    async reap(group, indexes) {
+    async reap(group, indexes): Promise<void> {
       const acknowledged = request(group);
       if (indexes.length === 0) return acknowledged;
       // Whichever comes first; a refusal after the links are gone is nobody's concern.
       acknowledged.catch(() => undefined);
       await Promise.race([acknowledged, departures.of(indexes)]);
     },
-    close() {
+    close(): void {
       departures.close();
       closeSync(fd);
     },
@@ -68,7 +70,11 @@ export function openLinkReaper(): LinkReaper {
 /** Tells when links leave the view. Lost notifications cost time only: the acknowledgement follows. */
 function watchDepartures(): { of(indexes: readonly number[]): Promise<unknown>; close(): void } {
   const waiting = new Map<number, () => void>();
-  const monitor = createNetlink(NETLINK_ROUTE, { ref: true, recvBufferSize: 1 << 20, sendBufferSize: 1 << 16 });
+  const monitor = createNetlink(NETLINK_ROUTE, {
+    ref: true,
+    recvBufferSize: 1 << 20,
+    sendBufferSize: 1 << 16,
+  });
   monitor.addMembership(RTNLGRP_LINK);
   monitor.on('error', () => undefined);
   monitor.on('message', (messages) => {
@@ -81,7 +87,8 @@ function watchDepartures(): { of(indexes: readonly number[]): Promise<unknown>; 
     }
   });
   return {
-    of: (indexes) => Promise.all(indexes.map((index) => new Promise<void>((resolve) => waiting.set(index, resolve)))),
+    of: (indexes) =>
+      Promise.all(indexes.map((index) => new Promise<void>((resolve) => waiting.set(index, resolve)))),
     close: () => monitor.close(),
   };
 }
@@ -105,7 +112,11 @@ function sendFromPool(fd: number, data: Buffer): Promise<void> {
 /** Reads every acknowledgement that is there: sequence → negative errno, 0 for done. */
 function collectAnswers(fd: number, into: Map<number, number>): void {
   const answer = Buffer.alloc(4096);
-  for (let length = receive(fd, answer, MSG_DONTWAIT); length !== undefined; length = receive(fd, answer, MSG_DONTWAIT)) {
+  for (
+    let length = receive(fd, answer, MSG_DONTWAIT);
+    length !== undefined;
+    length = receive(fd, answer, MSG_DONTWAIT)
+  ) {
     if (length >= HEADER_BYTES + 4) into.set(answer.readUInt32LE(8), answer.readInt32LE(HEADER_BYTES));
   }
 }

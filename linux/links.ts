@@ -1,7 +1,19 @@
 /** Network links through rtnetlink: bridges, veth pairs, bridge ports (linux/if_link.h). */
 import { bytesToMac, type Mac, macToBytes } from '../model/addresses.ts';
 import type { IfName } from '../model/names.ts';
-import { attribute, cString, type Netlink, NetlinkError, NLM_F_CREATE, NLM_F_EXCL, nested, parseAttributes, text, u8, u32 } from './netlink.ts';
+import {
+  attribute,
+  cString,
+  type Netlink,
+  NetlinkError,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  nested,
+  parseAttributes,
+  text,
+  u8,
+  u32,
+} from './netlink.ts';
 
 const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
@@ -86,7 +98,11 @@ export async function listLinks(netlink: Netlink): Promise<Link[]> {
 /** @returns undefined when no link has this name. */
 export async function findLink(netlink: Netlink, name: IfName): Promise<Link | undefined> {
   try {
-    const answer = await netlink.request(`find link ${name}`, RTM_GETLINK, Buffer.concat([ifinfo(), attribute(IFLA_IFNAME, text(name))]));
+    const answer = await netlink.request(
+      `find link ${name}`,
+      RTM_GETLINK,
+      Buffer.concat([ifinfo(), attribute(IFLA_IFNAME, text(name))]),
+    );
     return answer && parseLink(answer);
   } catch (error) {
     if (error instanceof NetlinkError && error.errno === 'ENODEV') return undefined;
@@ -101,8 +117,18 @@ export async function createBridge(netlink: Netlink, name: IfName, mac: Mac, mtu
     attribute(IFLA_INFO_KIND, text('bridge')),
     nested(IFLA_INFO_DATA, attribute(IFLA_BR_MCAST_SNOOPING, u8(0))),
   );
-  const attributes = [attribute(IFLA_IFNAME, text(name)), attribute(IFLA_ADDRESS, macToBytes(mac)), attribute(IFLA_MTU, u32(mtu)), info];
-  await netlink.request(`create bridge ${name}`, RTM_NEWLINK, Buffer.concat([ifinfo(0, IFF_UP, IFF_UP), ...attributes]), NLM_F_CREATE | NLM_F_EXCL);
+  const attributes = [
+    attribute(IFLA_IFNAME, text(name)),
+    attribute(IFLA_ADDRESS, macToBytes(mac)),
+    attribute(IFLA_MTU, u32(mtu)),
+    info,
+  ];
+  await netlink.request(
+    `create bridge ${name}`,
+    RTM_NEWLINK,
+    Buffer.concat([ifinfo(0, IFF_UP, IFF_UP), ...attributes]),
+    NLM_F_CREATE | NLM_F_EXCL,
+  );
 }
 
 export interface VethPair {
@@ -136,7 +162,11 @@ export async function createVeth(netlink: Netlink, pair: VethPair): Promise<void
     attribute(IFLA_MTU, u32(pair.mtu)),
     attribute(IFLA_MASTER, u32(pair.master)),
     attribute(IFLA_GROUP, u32(pair.group)),
-    nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, text('veth')), nested(IFLA_INFO_DATA, nested(VETH_INFO_PEER, peer))),
+    nested(
+      IFLA_LINKINFO,
+      attribute(IFLA_INFO_KIND, text('veth')),
+      nested(IFLA_INFO_DATA, nested(VETH_INFO_PEER, peer)),
+    ),
   ];
   await netlink.request(
     `create ${pair.hostIf} with ${pair.peerIf} in the container`,
@@ -151,11 +181,19 @@ export async function setLinkUp(netlink: Netlink, index: number): Promise<void> 
 }
 
 export async function setLinkMaster(netlink: Netlink, index: number, master: number): Promise<void> {
-  await netlink.request(`make link ${index} a port of bridge ${master}`, RTM_SETLINK, Buffer.concat([ifinfo(index), attribute(IFLA_MASTER, u32(master))]));
+  await netlink.request(
+    `make link ${index} a port of bridge ${master}`,
+    RTM_SETLINK,
+    Buffer.concat([ifinfo(index), attribute(IFLA_MASTER, u32(master))]),
+  );
 }
 
 export async function setLinkMtu(netlink: Netlink, index: number, mtu: number): Promise<void> {
-  await netlink.request(`set the MTU of link ${index} to ${mtu}`, RTM_SETLINK, Buffer.concat([ifinfo(index), attribute(IFLA_MTU, u32(mtu))]));
+  await netlink.request(
+    `set the MTU of link ${index} to ${mtu}`,
+    RTM_SETLINK,
+    Buffer.concat([ifinfo(index), attribute(IFLA_MTU, u32(mtu))]),
+  );
 }
 
 /**

@@ -2,8 +2,9 @@
  * Netlink requests, dumps and attributes over npm `netlink`. The one place that knows about
  * interrupted calls and interrupted dumps, so that nobody else has to.
  */
-import { createNetlink, type NetlinkMessage, type NetlinkSocket } from 'netlink';
+
 import { getSystemErrorName } from 'node:util';
+import { createNetlink, type NetlinkMessage, type NetlinkSocket } from 'netlink';
 import { SluiceError } from '../model/errors.ts';
 
 export const NETLINK_ROUTE = 0;
@@ -28,7 +29,11 @@ const SOCKET_BUFFER_BYTES = 1 << 20;
 export class NetlinkError extends SluiceError {
   readonly errno: string;
   constructor(what: string, errno: string, explanation: string) {
-    super('kernel_refused', `the kernel refused to ${what}: ${errno}${explanation && ` (${explanation})`}`, 'see the kernel log, and `sluice doctor`');
+    super(
+      'kernel_refused',
+      `the kernel refused to ${what}: ${errno}${explanation && ` (${explanation})`}`,
+      'see the kernel log, and `sluice doctor`',
+    );
     this.errno = errno;
   }
 }
@@ -51,16 +56,16 @@ export function openNetlink(family: number): Netlink {
   let lastDump: Promise<unknown> = Promise.resolve();
 
   return {
-    async request(what, type, payload, flags = 0) {
+    async request(what, type, payload, flags = 0): Promise<Buffer | undefined> {
       const [answer] = await exchange(requests, what, type, payload, flags);
       return answer?.data;
     },
-    dump(what, type, payload) {
+    dump(what, type, payload): Promise<Buffer[]> {
       const next = lastDump.then(() => dumpWhole(dumps, what, type, payload));
       lastDump = next.catch(() => undefined);
       return next;
     },
-    close() {
+    close(): void {
       requests.close();
       dumps.close();
     },
@@ -71,7 +76,12 @@ function open(family: number): NetlinkSocket {
   return createNetlink(family, { recvBufferSize: SOCKET_BUFFER_BYTES, sendBufferSize: SOCKET_BUFFER_BYTES });
 }
 
-async function dumpWhole(socket: NetlinkSocket, what: string, type: number, payload: Buffer): Promise<Buffer[]> {
+async function dumpWhole(
+  socket: NetlinkSocket,
+  what: string,
+  type: number,
+  payload: Buffer,
+): Promise<Buffer[]> {
   for (let tries = 0; tries < DUMP_TRIES; tries++) {
     const parts = await exchange(socket, what, type, payload, NLM_F_DUMP);
     if (parts.every((part) => (part.flags & NLM_F_DUMP_INTR) === 0)) return parts.map((part) => part.data);
@@ -79,7 +89,13 @@ async function dumpWhole(socket: NetlinkSocket, what: string, type: number, payl
   throw new NetlinkError(what, 'EINTR', 'the table kept changing while it was read');
 }
 
-async function exchange(socket: NetlinkSocket, what: string, type: number, payload: Buffer, flags: number): Promise<NetlinkMessage[]> {
+async function exchange(
+  socket: NetlinkSocket,
+  what: string,
+  type: number,
+  payload: Buffer,
+  flags: number,
+): Promise<NetlinkMessage[]> {
   for (;;) {
     try {
       const [messages] = await socket.request(type, payload, { flags, checkError: false });

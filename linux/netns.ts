@@ -40,7 +40,12 @@ export function createNetns(): Netns {
   unshare(CLONE_NEWNET);
   try {
     const fd = openSync('/proc/thread-self/ns/net', 'r');
-    return { fd, path: `/proc/${process.pid}/fd/${fd}`, inode: fstatSync(fd).ino, [Symbol.dispose]: () => closeSync(fd) };
+    return {
+      fd,
+      path: `/proc/${process.pid}/fd/${fd}`,
+      inode: fstatSync(fd).ino,
+      [Symbol.dispose]: () => closeSync(fd),
+    };
   } finally {
     goHome();
   }
@@ -70,7 +75,10 @@ function openChecked(path: string): number {
  *
  * Nothing in the section may start a thread of libuv's pool: it would stay in the namespace.
  */
-export function inNetns<T>(netns: Pick<Netns, 'fd'>, section: () => T extends PromiseLike<unknown> ? never : T): T {
+export function inNetns<T>(
+  netns: Pick<Netns, 'fd'>,
+  section: () => T extends PromiseLike<unknown> ? never : T,
+): T {
   setns(netns.fd, CLONE_NEWNET);
   try {
     return section() as T;
@@ -84,7 +92,7 @@ function goHome(): void {
   try {
     setns(home, CLONE_NEWNET);
   } catch (error) {
-    console.error('cannot return to the own network namespace', error);
+    process.stderr.write(`cannot return to the own network namespace: ${String(error)}\n`);
     process.abort();
   }
 }

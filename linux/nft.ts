@@ -39,15 +39,24 @@ export function openNftables(): Nftables {
   nft.bufferError(context);
 
   return {
-    apply(what, script) {
+    apply(what, script): void {
       if (nft.run(context, script) === 0) return;
-      throw new SluiceError('kernel_refused', `nftables refused to ${what}: ${reasonOf(context)}`, 'see `nft list ruleset` and `sluice doctor`');
+      throw new SluiceError(
+        'kernel_refused',
+        `nftables refused to ${what}: ${reasonOf(context)}`,
+        'see `nft list ruleset` and `sluice doctor`',
+      );
     },
-    list(object) {
-      if (nft.run(context, `list ${object}`) === 0) return (JSON.parse(String(nft.output(context))) as Listing).nftables;
+    list(object): Listing['nftables'] | undefined {
+      if (nft.run(context, `list ${object}`) === 0)
+        return (JSON.parse(String(nft.output(context))) as Listing).nftables;
       const reason = reasonOf(context);
       if (reason.includes('No such file or directory')) return undefined;
-      throw new SluiceError('kernel_refused', `nftables refused to list ${object}: ${reason}`, 'see `nft list ruleset`');
+      throw new SluiceError(
+        'kernel_refused',
+        `nftables refused to list ${object}: ${reason}`,
+        'see `nft list ruleset`',
+      );
     },
     close: () => nft.freeContext(context),
   };

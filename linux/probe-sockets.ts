@@ -107,15 +107,11 @@ export async function askTcp(netns: Netns, to: Destination, question: string, ti
   }
 }
 
-/** Asked again, connect(2) tells how far a non-blocking connection has come. */
 function tryConnect(fd: number, to: Destination): 'connected' | 'refused' | 'unreachable' | undefined {
   try {
-    connect(fd, sockaddr(to));
-    return 'connected';
+    return connect(fd, sockaddr(to)) ? 'connected' : undefined;
   } catch (error) {
     if (!(error instanceof SystemCallError)) throw error;
-    if (error.errno === 'EINPROGRESS' || error.errno === 'EALREADY') return undefined;
-    if (error.errno === 'EISCONN') return 'connected';
     if (error.errno === 'ECONNREFUSED' || error.errno === 'ECONNRESET') return 'refused';
     return 'unreachable';
   }
@@ -186,15 +182,17 @@ export async function listenTcp(netns: Netns, port: number, answer: (client: str
     client.on('error', () => undefined); // clients come and go as they like
     client.once('data', () => client.end(answer(client.remoteAddress ?? '')));
   });
+  const listening = once(server, 'listening');
   server.listen({ fd: bindIn(netns, SOCK_STREAM, port) });
-  await once(server, 'listening');
+  await listening;
   const bound = server.address();
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : port,
     [Symbol.asyncDispose]: async () => {
       for (const client of open) client.destroy();
+      const closed = once(server, 'close');
       server.close();
-      await once(server, 'close');
+      await closed;
     },
   };
 }
@@ -209,14 +207,16 @@ export async function listenUdp(netns: Netns, port: number): Promise<UdpListener
   const udp = createSocket('udp4');
   const seen: Buffer[] = [];
   udp.on('message', (data) => void seen.push(data));
+  const listening = once(udp, 'listening');
   udp.bind({ fd: bindIn(netns, SOCK_DGRAM, port) });
-  await once(udp, 'listening');
+  await listening;
   return {
     port: udp.address().port,
     received: (bytes) => seen.some((data) => data.includes(bytes)),
     [Symbol.asyncDispose]: async () => {
+      const closed = once(udp, 'close');
       udp.close();
-      await once(udp, 'close');
+      await closed;
     },
   };
 }

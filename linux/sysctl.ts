@@ -18,6 +18,11 @@ export function writeSysctl(name: string, value: string): void {
   try {
     writeFileSync(ROOT + name, value);
   } catch (error) {
-    throw new SluiceError('kernel_refused', `cannot set ${name.replaceAll('/', '.')} to ${value}: ${String(error)}`, 'is /proc/sys writable?', { cause: error });
+    throw new SluiceError(
+      'kernel_refused',
+      `cannot set ${name.replaceAll('/', '.')} to ${value}: ${String(error)}`,
+      'is /proc/sys writable?',
+      { cause: error },
+    );
   }
 }

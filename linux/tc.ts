@@ -1,6 +1,17 @@
 /** eBPF programs on an interface through the clsact qdisc (linux/pkt_sched.h, linux/pkt_cls.h). */
 import { ignoring } from './links.ts';
-import { attribute, cString, type Netlink, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, nested, parseAttributes, text, u32 } from './netlink.ts';
+import {
+  attribute,
+  cString,
+  type Netlink,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+  nested,
+  parseAttributes,
+  text,
+  u32,
+} from './netlink.ts';
 
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
@@ -58,8 +69,14 @@ const OUR_PLACE = ((PRIORITY << 16) | ETH_P_ALL) >>> 0;
 
 /** Makes room for programs on an interface. Repeating it is no error. */
 export async function addClsact(netlink: Netlink, ifindex: number): Promise<void> {
-  const payload = Buffer.concat([tcmsg(ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0), attribute(TCA_KIND, text('clsact'))]);
-  await ignoring('EEXIST', netlink.request(`add clsact to link ${ifindex}`, RTM_NEWQDISC, payload, NLM_F_CREATE | NLM_F_EXCL));
+  const payload = Buffer.concat([
+    tcmsg(ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0),
+    attribute(TCA_KIND, text('clsact')),
+  ]);
+  await ignoring(
+    'EEXIST',
+    netlink.request(`add clsact to link ${ifindex}`, RTM_NEWQDISC, payload, NLM_F_CREATE | NLM_F_EXCL),
+  );
 }
 
 /** Puts a program in our place, or swaps the one that is there: no packet passes in between unseen. */
@@ -71,28 +88,50 @@ export async function attachProgram(netlink: Netlink, attachment: Attachment): P
     attribute(TCA_BPF_NAME, text(name)),
     attribute(TCA_BPF_FLAGS, u32(TCA_BPF_FLAG_ACT_DIRECT)),
   );
-  const payload = Buffer.concat([tcmsg(ifindex, HANDLE, PARENT[direction], OUR_PLACE), attribute(TCA_KIND, text('bpf')), options]);
-  await netlink.request(`attach ${name} to link ${ifindex} ${direction}`, RTM_NEWTFILTER, payload, NLM_F_CREATE | NLM_F_REPLACE);
+  const payload = Buffer.concat([
+    tcmsg(ifindex, HANDLE, PARENT[direction], OUR_PLACE),
+    attribute(TCA_KIND, text('bpf')),
+    options,
+  ]);
+  await netlink.request(
+    `attach ${name} to link ${ifindex} ${direction}`,
+    RTM_NEWTFILTER,
+    payload,
+    NLM_F_CREATE | NLM_F_REPLACE,
+  );
 }
 
 /** Takes our program off one direction. One that is gone already is no error. */
 export async function detachProgram(netlink: Netlink, ifindex: number, direction: Direction): Promise<void> {
-  const payload = Buffer.concat([tcmsg(ifindex, HANDLE, PARENT[direction], OUR_PLACE), attribute(TCA_KIND, text('bpf'))]);
+  const payload = Buffer.concat([
+    tcmsg(ifindex, HANDLE, PARENT[direction], OUR_PLACE),
+    attribute(TCA_KIND, text('bpf')),
+  ]);
   const request = netlink.request(`detach from link ${ifindex} ${direction}`, RTM_DELTFILTER, payload);
   await ignoring('ENOENT', ignoring('EINVAL', request));
 }
 
 /** Takes clsact with all programs off an interface. */
 export async function removeClsact(netlink: Netlink, ifindex: number): Promise<void> {
-  const payload = Buffer.concat([tcmsg(ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0), attribute(TCA_KIND, text('clsact'))]);
-  await ignoring('ENOENT', ignoring('EINVAL', netlink.request(`remove clsact from link ${ifindex}`, RTM_DELQDISC, payload)));
+  const payload = Buffer.concat([
+    tcmsg(ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0),
+    attribute(TCA_KIND, text('clsact')),
+  ]);
+  await ignoring(
+    'ENOENT',
+    ignoring('EINVAL', netlink.request(`remove clsact from link ${ifindex}`, RTM_DELQDISC, payload)),
+  );
 }
 
 /** The programs in our place on an interface: at most one per direction. */
 export async function listPrograms(netlink: Netlink, ifindex: number): Promise<AttachedProgram[]> {
   const found: AttachedProgram[] = [];
   for (const direction of ['ingress', 'egress'] as const) {
-    const entries = await netlink.dump(`list the filters of link ${ifindex}`, RTM_GETTFILTER, tcmsg(ifindex, 0, PARENT[direction], 0));
+    const entries = await netlink.dump(
+      `list the filters of link ${ifindex}`,
+      RTM_GETTFILTER,
+      tcmsg(ifindex, 0, PARENT[direction], 0),
+    );
     for (const data of entries) {
       const program = programOf(data);
       if (program) found.push({ direction, ...program });

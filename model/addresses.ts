@@ -4,7 +4,10 @@ import * as z from 'zod';
 
 export const Ipv4 = z
   .string()
-  .refine((text) => ipaddr.IPv4.isValidFourPartDecimal(text) && canonical(text) === text, 'must be an IPv4 address such as 10.64.0.7')
+  .refine(
+    (text) => ipaddr.IPv4.isValidFourPartDecimal(text) && canonical(text) === text,
+    'must be an IPv4 address such as 10.64.0.7',
+  )
   .brand<'Ipv4'>();
 export type Ipv4 = z.infer<typeof Ipv4>;
 
@@ -19,7 +22,10 @@ export type Cidr = z.infer<typeof Cidr>;
 export const Mac = z
   .string()
   .transform((text) => text.toLowerCase())
-  .refine((text) => /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/.test(text), 'must be a MAC address such as 02:00:0a:40:00:07')
+  .refine(
+    (text) => /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/.test(text),
+    'must be a MAC address such as 02:00:0a:40:00:07',
+  )
   .refine((text) => (Number.parseInt(text.slice(0, 2), 16) & 1) === 0, 'must not be a multicast address')
   .refine((text) => text !== '00:00:00:00:00:00', 'must not be all zero')
   .brand<'Mac'>();
@@ -32,12 +38,17 @@ function canonical(text: string): string {
 function isBlock(text: string): boolean {
   if (!ipaddr.IPv4.isValidCIDR(text)) return false;
   const [address, length] = ipaddr.IPv4.parseCIDR(text);
-  return `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${length}` === text && address.toString() === text.split('/')[0];
+  return (
+    `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${length}` === text &&
+    address.toString() === text.split('/')[0]
+  );
 }
 
 /** @returns the address as an unsigned 32-bit number, 10.0.0.1 being 0x0a000001. */
 export function ipv4ToNumber(address: Ipv4): number {
-  return ipaddr.IPv4.parse(address).toByteArray().reduce((sum, byte) => sum * 256 + byte, 0);
+  return ipaddr.IPv4.parse(address)
+    .toByteArray()
+    .reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
 /** @param value  0 to 2^32-1 */
@@ -95,7 +106,8 @@ export function cidrGateway(block: Cidr): Ipv4 {
  * @throws RangeError when the pool has no such sub-block.
  */
 export function cidrNth(pool: Cidr, prefix: number, n: number): Cidr {
-  if (prefix < cidrPrefix(pool) || n >= 2 ** (prefix - cidrPrefix(pool))) throw new RangeError(`${pool} has no /${prefix} number ${n}`);
+  if (prefix < cidrPrefix(pool) || n >= 2 ** (prefix - cidrPrefix(pool)))
+    throw new RangeError(`${pool} has no /${prefix} number ${n}`);
   return `${numberToIpv4(ipv4ToNumber(cidrNetwork(pool)) + n * 2 ** (32 - prefix))}/${prefix}` as Cidr;
 }
 

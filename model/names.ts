@@ -8,9 +8,11 @@ const CNI_WORD = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** IFNAMSIZ is 16 with the closing NUL (linux/if.h); the kernel refuses '/', ':' and white space (net/core/dev.c). */
 const INTERFACE = /^(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,15}$/;
 
-const label = (what: string) =>
-  z.string().regex(LABEL, `${what} must be 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit`);
-const word = (what: string, longest: number) =>
+const label = (what: string): z.ZodString =>
+  z
+    .string()
+    .regex(LABEL, `${what} must be 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit`);
+const word = (what: string, longest: number): z.ZodString =>
   z
     .string()
     .max(longest, `${what} must have at most ${longest} characters`)

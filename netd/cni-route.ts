@@ -17,7 +17,7 @@ export function cniRoute(netd: Netd, metrics: NetdMetrics): Route {
   return {
     method: 'POST',
     path: CNI_ROUTE,
-    async handle({ headers, body }) {
+    async handle({ headers, body }): Promise<ApiReply> {
       const begun = performance.now();
       let stdin = '';
       let verb = 'unknown';
@@ -30,7 +30,8 @@ export function cniRoute(netd: Netd, metrics: NetdMetrics): Route {
         return answer(await run(netd, request, call));
       } catch (thrown) {
         const error = asSluiceError(thrown);
-        if (error.code === 'internal') netd.log.error({ err: thrown }, 'a call of the plugin failed in a way nobody foresaw');
+        if (error.code === 'internal')
+          netd.log.error({ err: thrown }, 'a call of the plugin failed in a way nobody foresaw');
         outcome = String(cniCodeOf(error.code));
         return { status: httpStatusOf(error.code), json: cniError(error, versionForErrors(stdin)) };
       } finally {
@@ -50,7 +51,7 @@ async function run(netd: Netd, request: CniRequest, call: RelayedCall): Promise<
     case 'ADD':
       return add(netd, request, call);
     case 'CHECK':
-      await check(netd, { ...request, command: 'CHECK' });
+      await check(netd, { ...request, command: 'CHECK' }, call);
       return undefined;
     case 'DEL':
       await del(netd, request);

@@ -41,7 +41,11 @@ export interface Netd {
 export function requireReady(netd: Netd): Ready {
   const parts = requireParts(netd);
   if (netd.settled()) return parts;
-  throw new SluiceError('try_again', 'netd is still comparing this node with its records', 'try again in a moment');
+  throw new SluiceError(
+    'try_again',
+    'netd is still comparing this node with its records',
+    'try again in a moment',
+  );
 }
 
 export interface Ready {
@@ -55,10 +59,18 @@ export function requireParts(netd: Netd): Ready {
   const facts = netd.facts();
   const plane = netd.plane();
   if (view === undefined || facts === undefined) {
-    throw new SluiceError('try_again', 'this node has not heard from its server yet', 'start it: systemctl start sluice-server, or sluice up');
+    throw new SluiceError(
+      'try_again',
+      'this node has not heard from its server yet',
+      'start it: systemctl start sluice-server, or sluice up',
+    );
   }
   if (plane === undefined) {
-    throw new SluiceError('try_again', 'the fence of this node does not stand yet', 'start it: systemctl start sluice-tagqueue, or sluice up');
+    throw new SluiceError(
+      'try_again',
+      'the fence of this node does not stand yet',
+      'start it: systemctl start sluice-tagqueue, or sluice up',
+    );
   }
   return { view, attach: { kernel: netd.kernel, facts, plane, checkpoint: netd.checkpoint } };
 }

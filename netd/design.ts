@@ -1,11 +1,11 @@
 /** Turns what a runtime asks for into the endpoint it will get: addresses, names, routes. Decides, and touches nothing. */
 import type { AttachRequest, WantedNic } from '../cni/request.ts';
-import { cidrContains, type Cidr, type Ipv4, macOfAddress } from '../model/addresses.ts';
+import { type Cidr, cidrContains, type Ipv4, macOfAddress } from '../model/addresses.ts';
 import type { Tenant } from '../model/cluster.ts';
 import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { NodeFacts } from './facts.ts';
-import { chooseAddress, checkRequested } from './ipam.ts';
+import { checkRequested, chooseAddress } from './ipam.ts';
 import { hostEndName } from './names.ts';
 import type { Registry } from './registry.ts';
 import type { Reservation } from './reservation.ts';
@@ -68,7 +68,11 @@ function refuseStrayAddresses({ wishes }: AttachRequest, facts: NodeFacts): void
   for (const address of wishes.ips) {
     if (wishes.nics.some(({ side }) => cidrContains(facts.bridges[side].block, address))) continue;
     const blocks = wishes.nics.map(({ side }) => `${facts.bridges[side].block} (${side})`).join(' and ');
-    throw new SluiceError('invalid_request', `${address} is in no block of this node`, `ask for an address in ${blocks}`);
+    throw new SluiceError(
+      'invalid_request',
+      `${address} is in no block of this node`,
+      `ask for an address in ${blocks}`,
+    );
   }
 }
 
@@ -92,8 +96,10 @@ function designNic(input: DesignInput, wanted: WantedNic, primary: boolean): Nic
 function addressFor({ request, tenant, facts, registry }: DesignInput, side: Side): Ipv4 {
   const { wishes, containerName } = request;
   const state = registry.blockState(side, facts.bridges[side].block, tenant.tenant, containerName);
-  const asked = wishes.ips.find((address) => cidrContains(state.block, address)) ?? wishes.staticAddresses[side];
-  const kept = containerName === null ? undefined : registry.reservation(tenant.tenant, containerName)?.[side];
+  const asked =
+    wishes.ips.find((address) => cidrContains(state.block, address)) ?? wishes.staticAddresses[side];
+  const kept =
+    containerName === null ? undefined : registry.reservation(tenant.tenant, containerName)?.[side];
   const wanted = asked ?? kept ?? undefined;
   if (wanted === undefined) return chooseAddress(state);
   checkRequested(state, wanted);

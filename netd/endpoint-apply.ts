@@ -1,18 +1,33 @@
 /** Carries out endpoint actions, and takes endpoints away. Every action may be repeated. */
-import { addAddress, addContainerRoute, addForwardingEntry, removeNeighbour, setNeighbour } from '../linux/addressing.ts';
+import {
+  addAddress,
+  addContainerRoute,
+  addForwardingEntry,
+  listAddresses,
+  removeNeighbour,
+  setNeighbour,
+} from '../linux/addressing.ts';
 import { flowsAnsweredBy, flowsToPort, forgetFlow } from '../linux/conntrack.ts';
-import { createVeth, findLink, type Link, lockBridgePort, setLinkMaster, setLinkMtu, setLinkUp, ignoring } from '../linux/links.ts';
+import {
+  createVeth,
+  findLink,
+  ignoring,
+  type Link,
+  lockBridgePort,
+  setLinkMaster,
+  setLinkMtu,
+  setLinkUp,
+} from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { inNetns, type Netns } from '../linux/netns.ts';
 import { readSysctl, writeSysctl } from '../linux/sysctl.ts';
 import { addClsact, attachProgram } from '../linux/tc.ts';
-import { listAddresses } from '../linux/addressing.ts';
-import { type Ipv4, ipv4ToBytes, bytesToMac, type Mac } from '../model/addresses.ts';
+import { bytesToMac, type Ipv4, ipv4ToBytes, type Mac } from '../model/addresses.ts';
 import { type Endpoint, type Nic, nicOf } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { IfName } from '../model/names.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
-import { bindingOf, type EndpointAction, STAGES, type Stage } from './endpoint-plan.ts';
+import { bindingOf, type EndpointAction, STAGES } from './endpoint-plan.ts';
 import type { NodeFacts } from './facts.ts';
 import { type Kernel, requireLink } from './kernel.ts';
 import { publishScript, unpublishScript } from './ruleset.ts';
@@ -33,7 +48,12 @@ export interface AttachContext {
  * @param netns  the container's namespace; may be missing when no action needs it
  * @throws SluiceError at the first refusal: the caller undoes with `detachEndpoint`
  */
-export async function applyEndpoint(context: AttachContext, endpoint: Endpoint, actions: readonly EndpointAction[], netns: Netns | undefined): Promise<void> {
+export async function applyEndpoint(
+  context: AttachContext,
+  endpoint: Endpoint,
+  actions: readonly EndpointAction[],
+  netns: Netns | undefined,
+): Promise<void> {
   const inside = netns && inNetns(netns, () => openNetlink(NETLINK_ROUTE));
   try {
     for (const stage of STAGES) {
@@ -54,7 +74,13 @@ async function settleAll(running: readonly Promise<void>[]): Promise<void> {
   if (failed) throw failed.reason;
 }
 
-async function applyOne(context: AttachContext, endpoint: Endpoint, action: EndpointAction, netns: Netns | undefined, inside: Netlink | undefined): Promise<void> {
+async function applyOne(
+  context: AttachContext,
+  endpoint: Endpoint,
+  action: EndpointAction,
+  netns: Netns | undefined,
+  inside: Netlink | undefined,
+): Promise<void> {
   const { kernel, facts, plane } = context;
   switch (action.do) {
     case 'create':
@@ -62,7 +88,10 @@ async function applyOne(context: AttachContext, endpoint: Endpoint, action: Endp
     case 'fence':
       return fence(kernel, plane, action.nic);
     case 'bind':
-      return plane.bind((await requireLink(kernel.route, action.nic.hostIf)).index, bindingOf(endpoint, action.nic, facts));
+      return plane.bind(
+        (await requireLink(kernel.route, action.nic.hostIf)).index,
+        bindingOf(endpoint, action.nic, facts),
+      );
     case 'wire':
       return wire(kernel, facts, endpoint, action.nic);
     case 'configure':
@@ -75,7 +104,12 @@ async function applyOne(context: AttachContext, endpoint: Endpoint, action: Endp
 }
 
 function required<T>(value: T | undefined): T {
-  if (value === undefined) throw new SluiceError('netns_unusable', 'the container\'s network namespace is gone', 'remove the container');
+  if (value === undefined)
+    throw new SluiceError(
+      'netns_unusable',
+      "the container's network namespace is gone",
+      'remove the container',
+    );
   return value;
 }
 
@@ -84,7 +118,13 @@ function hostEndMac(address: Ipv4): Mac {
   return bytesToMac(Uint8Array.from([0x02, 0x5d, ...ipv4ToBytes(address)]));
 }
 
-async function create({ route }: Kernel, facts: NodeFacts, endpoint: Endpoint, nic: Nic, netns: Netns): Promise<void> {
+async function create(
+  { route }: Kernel,
+  facts: NodeFacts,
+  endpoint: Endpoint,
+  nic: Nic,
+  netns: Netns,
+): Promise<void> {
   const bridge = await requireLink(route, facts.bridges[nic.side].name);
   await createVeth(route, {
     hostIf: nic.hostIf,
@@ -102,8 +142,18 @@ async function create({ route }: Kernel, facts: NodeFacts, endpoint: Endpoint, n
 async function fence({ route }: Kernel, plane: PortPlane, nic: Nic): Promise<void> {
   const { index } = await requireLink(route, nic.hostIf);
   await addClsact(route, index);
-  await attachProgram(route, { ifindex: index, direction: 'ingress', programFd: plane.programs.port_in.fd, name: 'sluice_port_in' });
-  await attachProgram(route, { ifindex: index, direction: 'egress', programFd: plane.programs.port_out.fd, name: 'sluice_port_out' });
+  await attachProgram(route, {
+    ifindex: index,
+    direction: 'ingress',
+    programFd: plane.programs.port_in.fd,
+    name: 'sluice_port_in',
+  });
+  await attachProgram(route, {
+    ifindex: index,
+    direction: 'egress',
+    programFd: plane.programs.port_out.fd,
+    name: 'sluice_port_out',
+  });
 }
 
 async function wire({ route }: Kernel, facts: NodeFacts, endpoint: Endpoint, nic: Nic): Promise<void> {
@@ -116,13 +166,20 @@ async function wire({ route }: Kernel, facts: NodeFacts, endpoint: Endpoint, nic
   await setNeighbour(route, bridge.index, nic.address, nic.mac);
 }
 
-async function configure(facts: NodeFacts, endpoint: Endpoint, nic: Nic, netns: Netns, inside: Netlink): Promise<void> {
+async function configure(
+  facts: NodeFacts,
+  endpoint: Endpoint,
+  nic: Nic,
+  netns: Netns,
+  inside: Netlink,
+): Promise<void> {
   const link = await requireLink(inside, nic.ifName);
   inNetns(netns, () => closeSideDoors(nic.ifName, endpoint.ipv6));
   await addAddress(inside, link.index, nic.address, nic.block);
   await raiseInside(inside, link);
   await setNeighbour(inside, link.index, nic.gateway, facts.bridges[nic.side].mac);
-  for (const to of nic.routes) await ignoring('EEXIST', addContainerRoute(inside, { to, via: nic.gateway, dev: link.index }));
+  for (const to of nic.routes)
+    await ignoring('EEXIST', addContainerRoute(inside, { to, via: nic.gateway, dev: link.index }));
 }
 
 /** Runs inside the container's namespace, before the interface comes up. */
@@ -157,7 +214,8 @@ async function forgetUntranslated({ route, netfilter }: Kernel, endpoint: Endpoi
   const own = new Set((await listAddresses(route)).map(({ address }) => address));
   for (const { hostPort, protocol } of udp) {
     const flows = await flowsToPort(netfilter, protocol, hostPort);
-    for (const flow of flows) if (own.has(flow.destination) && flow.responder === flow.destination) await forgetFlow(netfilter, flow);
+    for (const flow of flows)
+      if (own.has(flow.destination) && flow.responder === flow.destination) await forgetFlow(netfilter, flow);
   }
 }
 
@@ -167,7 +225,10 @@ async function forgetUntranslated({ route, netfilter }: Kernel, endpoint: Endpoi
  *
  * @returns what failed; empty when nothing of the endpoint is left
  */
-export async function detachEndpoint(context: Pick<AttachContext, 'kernel' | 'facts' | 'checkpoint'> & { readonly plane: PortPlane | undefined }, endpoint: Endpoint): Promise<unknown[]> {
+export async function detachEndpoint(
+  context: Pick<AttachContext, 'kernel' | 'facts' | 'checkpoint'> & { readonly plane: PortPlane | undefined },
+  endpoint: Endpoint,
+): Promise<unknown[]> {
   const { kernel, facts, plane, checkpoint } = context;
   const failures: unknown[] = [];
   const attempt = async (point: string, step: () => Promise<void>): Promise<void> => {
@@ -199,8 +260,10 @@ async function unpublish({ nft, netfilter }: Kernel, facts: NodeFacts, endpoint:
   const address = nicOf(endpoint, 'external')?.address;
   if (endpoint.ports.length === 0 || address === undefined) return;
   // Without the table there is nothing to close, and a reconciliation will make it anew.
-  if (nft.list(`table ip ${facts.table}`) !== undefined) nft.apply('close ports', unpublishScript(facts.table, endpoint));
+  if (nft.list(`table ip ${facts.table}`) !== undefined)
+    nft.apply('close ports', unpublishScript(facts.table, endpoint));
   for (const { protocol, containerPort } of endpoint.ports) {
-    for (const flow of await flowsAnsweredBy(netfilter, protocol, address, containerPort)) await forgetFlow(netfilter, flow);
+    for (const flow of await flowsAnsweredBy(netfilter, protocol, address, containerPort))
+      await forgetFlow(netfilter, flow);
   }
 }

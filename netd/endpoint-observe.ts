@@ -1,8 +1,15 @@
 /** Reads what the kernel holds of an endpoint, as plain records. */
-import { type Address, type ListedRoute, listAddresses, listNeighbours, listRoutes, type Neighbour } from '../linux/addressing.ts';
+import {
+  type Address,
+  type ListedRoute,
+  listAddresses,
+  listNeighbours,
+  listRoutes,
+  type Neighbour,
+} from '../linux/addressing.ts';
 import { type Link, listLinks } from '../linux/links.ts';
 import { NETLINK_ROUTE, openNetlink } from '../linux/netlink.ts';
-import { inNetns, type Netns, openNetns } from '../linux/netns.ts';
+import { inNetns, type Netns } from '../linux/netns.ts';
 import { listPrograms } from '../linux/tc.ts';
 import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
 import type { IfName } from '../model/names.ts';
@@ -22,27 +29,29 @@ export interface NodePicture {
 export async function pictureNode(kernel: Kernel, facts: NodeFacts): Promise<NodePicture> {
   const links = await listLinks(kernel.route);
   const neighbours = await listNeighbours(kernel.route);
-  const published = PORT_MAPS.flatMap((map) => publishedWordsOf(kernel.nft.list(`map ip ${facts.table} ${map}`) ?? []));
-  return { links: new Map(links.map((link) => [link.name, link])), neighbours, published: new Set(published) };
+  const published = PORT_MAPS.flatMap((map) =>
+    publishedWordsOf(kernel.nft.list(`map ip ${facts.table} ${map}`) ?? []),
+  );
+  return {
+    links: new Map(links.map((link) => [link.name, link])),
+    neighbours,
+    published: new Set(published),
+  };
 }
 
-/** The container's namespace, when it is still the one the endpoint was made in and can be entered from here. */
-export function openIfAlive(endpoint: Endpoint): Netns | undefined {
-  let netns: Netns;
-  try {
-    netns = openNetns(endpoint.netns);
-  } catch {
-    return undefined;
-  }
-  if (netns.inode === endpoint.netnsInode) return netns;
-  netns[Symbol.dispose]();
-  return undefined;
-}
-
-export async function observeEndpoint(kernel: Kernel, facts: NodeFacts, plane: PortPlane, picture: NodePicture, endpoint: Endpoint): Promise<ObservedEndpoint> {
-  const inside = await lookInside(endpoint);
+/** @param netns  the container's namespace; undefined when it cannot be entered, and is then not looked into */
+export async function observeEndpoint(
+  kernel: Kernel,
+  facts: NodeFacts,
+  plane: PortPlane,
+  picture: NodePicture,
+  endpoint: Endpoint,
+  netns: Netns | undefined,
+): Promise<ObservedEndpoint> {
+  const inside = netns && (await lookInside(netns));
   const nics = new Map<Side, ObservedNic>();
-  for (const nic of endpoint.nics) nics.set(nic.side, await observeNic(kernel, facts, plane, picture, nic, inside));
+  for (const nic of endpoint.nics)
+    nics.set(nic.side, await observeNic(kernel, facts, plane, picture, nic, inside));
   return {
     nics,
     published: picture.published,
@@ -50,7 +59,14 @@ export async function observeEndpoint(kernel: Kernel, facts: NodeFacts, plane: P
   };
 }
 
-async function observeNic(kernel: Kernel, facts: NodeFacts, plane: PortPlane, picture: NodePicture, nic: Nic, inside: Inside | undefined): Promise<ObservedNic> {
+async function observeNic(
+  kernel: Kernel,
+  facts: NodeFacts,
+  plane: PortPlane,
+  picture: NodePicture,
+  nic: Nic,
+  inside: Inside | undefined,
+): Promise<ObservedNic> {
   const link = picture.links.get(nic.hostIf);
   const bridgeIndex = picture.links.get(facts.bridges[nic.side].name)?.index;
   const programs = link === undefined ? [] : await listPrograms(kernel.route, link.index);
@@ -62,7 +78,9 @@ async function observeNic(kernel: Kernel, facts: NodeFacts, plane: PortPlane, pi
       egress: programs.find(({ direction }) => direction === 'egress')?.programId,
     },
     binding: link && plane.read(link.index),
-    neighbour: picture.neighbours.find((one) => one.dev === bridgeIndex && one.address === nic.address && one.permanent)?.mac,
+    neighbour: picture.neighbours.find(
+      (one) => one.dev === bridgeIndex && one.address === nic.address && one.permanent,
+    )?.mac,
     inside: inside && insideNic(inside, nic),
   };
 }
@@ -73,12 +91,14 @@ interface Inside {
   readonly routes: readonly ListedRoute[];
 }
 
-async function lookInside(endpoint: Endpoint): Promise<Inside | undefined> {
-  using netns = openIfAlive(endpoint);
-  if (netns === undefined) return undefined;
+async function lookInside(netns: Netns): Promise<Inside> {
   const netlink = inNetns(netns, () => openNetlink(NETLINK_ROUTE));
   try {
-    return { links: await listLinks(netlink), addresses: await listAddresses(netlink), routes: await listRoutes(netlink) };
+    return {
+      links: await listLinks(netlink),
+      addresses: await listAddresses(netlink),
+      routes: await listRoutes(netlink),
+    };
   } finally {
     netlink.close();
   }

@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
 import { anEndpoint, FACTS, WEB } from '../test/support/samples.ts';
-import { bindingOf, type EndpointAction, type ObservedEndpoint, type ObservedNic, planEndpoint, planFromNothing, STAGES } from './endpoint-plan.ts';
+import {
+  bindingOf,
+  type EndpointAction,
+  type ObservedEndpoint,
+  type ObservedNic,
+  planEndpoint,
+  planFromNothing,
+  STAGES,
+} from './endpoint-plan.ts';
 import { publishedWord } from './ruleset.ts';
 
 const PROGRAMS = { ingress: 11, egress: 12 };
@@ -10,7 +18,15 @@ const BRIDGE_INDEX = { external: 2, internal: 3 } as const;
 /** What the kernel shows of an interface that is as it should be. */
 function whole(endpoint: Endpoint, nic: Nic): ObservedNic {
   const link = {
-    ...{ index: 10, name: nic.hostIf, mac: nic.mac, mtu: nic.mtu, up: true, ethernet: true, master: BRIDGE_INDEX[nic.side] },
+    ...{
+      index: 10,
+      name: nic.hostIf,
+      mac: nic.mac,
+      mtu: nic.mtu,
+      up: true,
+      ethernet: true,
+      master: BRIDGE_INDEX[nic.side],
+    },
     ...{ group: endpoint.group, kind: 'veth', peerIndex: 2, rxPackets: 0n, txPackets: 0n },
   };
   return {
@@ -27,15 +43,24 @@ function whole(endpoint: Endpoint, nic: Nic): ObservedNic {
   };
 }
 
-function picture(endpoint: Endpoint, change: (nic: ObservedNic, side: Side) => ObservedNic = (nic) => nic): ObservedEndpoint {
-  const nics = endpoint.nics.map((nic): [Side, ObservedNic] => [nic.side, change(whole(endpoint, nic), nic.side)]);
+function picture(
+  endpoint: Endpoint,
+  change: (nic: ObservedNic, side: Side) => ObservedNic = (nic) => nic,
+): ObservedEndpoint {
+  const nics = endpoint.nics.map((nic): [Side, ObservedNic] => [
+    nic.side,
+    change(whole(endpoint, nic), nic.side),
+  ]);
   const [address] = endpoint.nics.filter(({ side }) => side === 'external').map((nic) => nic.address);
-  const published = new Set(endpoint.ports.flatMap((port) => (address === undefined ? [] : [publishedWord(port, address)])));
+  const published = new Set(
+    endpoint.ports.flatMap((port) => (address === undefined ? [] : [publishedWord(port, address)])),
+  );
   return { nics: new Map(nics), programs: PROGRAMS, published };
 }
 
 const endpoint = anEndpoint(7, { ports: [WEB] });
-const steps = (actions: readonly EndpointAction[]): string[] => actions.map((action) => (action.do === 'publish' ? 'publish' : `${action.do} ${action.nic.side}`));
+const steps = (actions: readonly EndpointAction[]): string[] =>
+  actions.map((action) => (action.do === 'publish' ? 'publish' : `${action.do} ${action.nic.side}`));
 
 describe('planFromNothing', () => {
   it('raises no link before the fence stands and the port is bound', () => {
@@ -46,8 +71,18 @@ describe('planFromNothing', () => {
   });
 
   it('is what a plan finds to do where nothing is there', () => {
-    const nothing: ObservedNic = { link: undefined, bridgeIndex: 2, programs: { ingress: undefined, egress: undefined }, binding: undefined, neighbour: undefined, inside: 'missing' };
-    const found = planEndpoint(endpoint, FACTS, { ...picture(endpoint, () => nothing), published: new Set() });
+    const nothing: ObservedNic = {
+      link: undefined,
+      bridgeIndex: 2,
+      programs: { ingress: undefined, egress: undefined },
+      binding: undefined,
+      neighbour: undefined,
+      inside: 'missing',
+    };
+    const found = planEndpoint(endpoint, FACTS, {
+      ...picture(endpoint, () => nothing),
+      published: new Set(),
+    });
     expect(steps(found)).toEqual(steps(planFromNothing(endpoint)));
   });
 });
@@ -61,7 +96,11 @@ describe('planEndpoint', () => {
     ['a program is missing', 'fence', { programs: { ingress: PROGRAMS.ingress, egress: undefined } }],
     ['a program is another one', 'fence', { programs: { ingress: PROGRAMS.ingress, egress: 99 } }],
     ['the port is not bound', 'bind', { binding: undefined }],
-    ['the port is bound to another tenant', 'bind', { binding: { ...bindingOf(endpoint, endpoint.nics[0]!, FACTS), tag: 9 as never } }],
+    [
+      'the port is bound to another tenant',
+      'bind',
+      { binding: { ...bindingOf(endpoint, endpoint.nics[0]!, FACTS), tag: 9 as never } },
+    ],
     ['the node does not know the container’s MAC', 'wire', { neighbour: undefined }],
     ['the link left its bridge', 'wire', { bridgeIndex: 77 }],
     ['the container lost its interface', 'configure', { inside: 'missing' }],
@@ -72,18 +111,40 @@ describe('planEndpoint', () => {
 
   it('notices a missing address, a missing route, and a link that is down inside', () => {
     const inside = (change: (seen: Exclude<ObservedNic['inside'], 'missing' | undefined>) => object) =>
-      planEndpoint(endpoint, FACTS, picture(endpoint, (nic) => (typeof nic.inside === 'object' ? ({ ...nic, inside: { ...nic.inside, ...change(nic.inside) } } as ObservedNic) : nic)));
-    expect(inside(() => ({ addresses: [] })).map(({ because }) => because)).toContain('eth0 lacks address 10.80.0.7/22');
-    expect(inside(() => ({ routes: [] })).map(({ because }) => because)).toContain('the route to default through eth0 is missing');
-    expect(inside(({ link }) => ({ link: { ...link, up: false } })).map(({ because }) => because)).toContain('eth1 is down in the container');
+      planEndpoint(
+        endpoint,
+        FACTS,
+        picture(endpoint, (nic) =>
+          typeof nic.inside === 'object'
+            ? ({ ...nic, inside: { ...nic.inside, ...change(nic.inside) } } as ObservedNic)
+            : nic,
+        ),
+      );
+    expect(inside(() => ({ addresses: [] })).map(({ because }) => because)).toContain(
+      'eth0 lacks address 10.80.0.7/22',
+    );
+    expect(inside(() => ({ routes: [] })).map(({ because }) => because)).toContain(
+      'the route to default through eth0 is missing',
+    );
+    expect(inside(({ link }) => ({ link: { ...link, up: false } })).map(({ because }) => because)).toContain(
+      'eth1 is down in the container',
+    );
   });
 
   it('does not judge what it could not look into', () => {
-    expect(planEndpoint(endpoint, FACTS, picture(endpoint, (nic) => ({ ...nic, inside: undefined })))).toEqual([]);
+    expect(
+      planEndpoint(
+        endpoint,
+        FACTS,
+        picture(endpoint, (nic) => ({ ...nic, inside: undefined })),
+      ),
+    ).toEqual([]);
   });
 
   it('opens a published port that is closed', () => {
-    expect(steps(planEndpoint(endpoint, FACTS, { ...picture(endpoint), published: new Set() }))).toEqual(['publish']);
+    expect(steps(planEndpoint(endpoint, FACTS, { ...picture(endpoint), published: new Set() }))).toEqual([
+      'publish',
+    ]);
   });
 
   it('keeps the order of stages whatever is wrong', () => {

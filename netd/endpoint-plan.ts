@@ -56,7 +56,11 @@ export function planFromNothing(endpoint: Endpoint): EndpointAction[] {
 }
 
 /** What is needed to get from what is there to what is recorded; empty when both are the same. */
-export function planEndpoint(endpoint: Endpoint, facts: NodeFacts, observed: ObservedEndpoint): EndpointAction[] {
+export function planEndpoint(
+  endpoint: Endpoint,
+  facts: NodeFacts,
+  observed: ObservedEndpoint,
+): EndpointAction[] {
   const actions = endpoint.nics.flatMap((nic) => {
     const seen = observed.nics.get(nic.side);
     return seen === undefined ? [] : planNic(endpoint, nic, facts, seen, observed.programs);
@@ -65,26 +69,44 @@ export function planEndpoint(endpoint: Endpoint, facts: NodeFacts, observed: Obs
   return [...ordered, ...planPorts(endpoint, observed.published)];
 }
 
-function planNic(endpoint: Endpoint, nic: Nic, facts: NodeFacts, seen: ObservedNic, programs: ObservedEndpoint['programs']): EndpointAction[] {
-  const need = (stage: Exclude<Stage, 'publish'>, because: string | undefined): EndpointAction[] => (because === undefined ? [] : [{ do: stage, nic, because }]);
+function planNic(
+  endpoint: Endpoint,
+  nic: Nic,
+  facts: NodeFacts,
+  seen: ObservedNic,
+  programs: ObservedEndpoint['programs'],
+): EndpointAction[] {
+  const need = (stage: Exclude<Stage, 'publish'>, because: string | undefined): EndpointAction[] =>
+    because === undefined ? [] : [{ do: stage, nic, because }];
   const { link } = seen;
-  if (link === undefined) return STAGES.flatMap((stage) => (stage === 'publish' ? [] : need(stage, `${nic.hostIf} is missing`)));
+  if (link === undefined)
+    return STAGES.flatMap((stage) => (stage === 'publish' ? [] : need(stage, `${nic.hostIf} is missing`)));
   return [
     ...need('fence', fenceFault(nic, seen, programs)),
-    ...need('bind', sameBinding(seen.binding, bindingOf(endpoint, nic, facts)) ? undefined : `${nic.hostIf} is not bound to tenant ${endpoint.tenant}`),
+    ...need(
+      'bind',
+      sameBinding(seen.binding, bindingOf(endpoint, nic, facts))
+        ? undefined
+        : `${nic.hostIf} is not bound to tenant ${endpoint.tenant}`,
+    ),
     ...need('wire', wireFault(nic, seen, link)),
     ...need('configure', insideFault(nic, seen.inside)),
     ...need('raise', link.up ? undefined : `${nic.hostIf} is down`),
   ];
 }
 
-function fenceFault(nic: Nic, { programs }: ObservedNic, wanted: ObservedEndpoint['programs']): string | undefined {
+function fenceFault(
+  nic: Nic,
+  { programs }: ObservedNic,
+  wanted: ObservedEndpoint['programs'],
+): string | undefined {
   if (programs.ingress === wanted.ingress && programs.egress === wanted.egress) return undefined;
   return `${nic.hostIf} lacks the fence's programs`;
 }
 
 function wireFault(nic: Nic, seen: ObservedNic, link: Link): string | undefined {
-  if (seen.bridgeIndex === undefined || link.master !== seen.bridgeIndex) return `${nic.hostIf} is not a port of its bridge`;
+  if (seen.bridgeIndex === undefined || link.master !== seen.bridgeIndex)
+    return `${nic.hostIf} is not a port of its bridge`;
   if (link.mtu !== nic.mtu) return `${nic.hostIf} has MTU ${link.mtu} instead of ${nic.mtu}`;
   return seen.neighbour === nic.mac ? undefined : `the node does not know the MAC of ${nic.address}`;
 }
@@ -96,23 +118,46 @@ function insideFault(nic: Nic, inside: ObservedNic['inside']): string | undefine
   if (link.mac !== nic.mac) return `${nic.ifName} has MAC ${link.mac} instead of ${nic.mac}`;
   if (!link.up) return `${nic.ifName} is down in the container`;
   const prefix = cidrPrefix(nic.block);
-  if (!addresses.some((one) => one.index === link.index && one.address === nic.address && one.prefix === prefix)) return `${nic.ifName} lacks address ${nic.address}/${prefix}`;
-  const missing = nic.routes.find((to) => !routes.some((route) => route.to === to && route.dev === link.index && route.via === nic.gateway));
+  if (
+    !addresses.some((one) => one.index === link.index && one.address === nic.address && one.prefix === prefix)
+  )
+    return `${nic.ifName} lacks address ${nic.address}/${prefix}`;
+  const missing = nic.routes.find(
+    (to) => !routes.some((route) => route.to === to && route.dev === link.index && route.via === nic.gateway),
+  );
   return missing === undefined ? undefined : `the route to ${missing} through ${nic.ifName} is missing`;
 }
 
 function planPorts(endpoint: Endpoint, published: ReadonlySet<string>): EndpointAction[] {
   const address: Ipv4 | undefined = endpoint.nics.find((nic) => nic.side === 'external')?.address;
-  const closed = endpoint.ports.find((port) => address !== undefined && !published.has(publishedWord(port, address)));
-  return closed === undefined ? [] : [{ do: 'publish', because: `${closed.protocol} port ${closed.hostPort} is not open on the node` }];
+  const closed = endpoint.ports.find(
+    (port) => address !== undefined && !published.has(publishedWord(port, address)),
+  );
+  return closed === undefined
+    ? []
+    : [{ do: 'publish', because: `${closed.protocol} port ${closed.hostPort} is not open on the node` }];
 }
 
 /** What the port programs must know about the container behind a host end. */
 export function bindingOf(endpoint: Endpoint, nic: Nic, facts: NodeFacts): PortBinding {
-  return { tag: endpoint.tag, side: nic.side, address: nic.address, mac: nic.mac, gateway: nic.gateway, gatewayMac: facts.bridges[nic.side].mac };
+  return {
+    tag: endpoint.tag,
+    side: nic.side,
+    address: nic.address,
+    mac: nic.mac,
+    gateway: nic.gateway,
+    gatewayMac: facts.bridges[nic.side].mac,
+  };
 }
 
 function sameBinding(a: PortBinding | undefined, b: PortBinding): boolean {
   if (a === undefined) return false;
-  return a.tag === b.tag && a.side === b.side && a.address === b.address && a.mac === b.mac && a.gateway === b.gateway && a.gatewayMac === b.gatewayMac;
+  return (
+    a.tag === b.tag &&
+    a.side === b.side &&
+    a.address === b.address &&
+    a.mac === b.mac &&
+    a.gateway === b.gateway &&
+    a.gatewayMac === b.gatewayMac
+  );
 }

@@ -29,7 +29,12 @@ export interface NodeFacts {
 }
 
 /** @param uplinkMtu  bytes of the uplink's largest packet */
-export function nodeFacts(self: ClusterNode, settings: ClusterSettings, uplink: IfName, uplinkMtu: number): NodeFacts {
+export function nodeFacts(
+  self: ClusterNode,
+  settings: ClusterSettings,
+  uplink: IfName,
+  uplinkMtu: number,
+): NodeFacts {
   const bridge = (side: Side, block: Cidr, mtu: number): Bridge => ({
     side,
     name: bridgeName(self.node, side),

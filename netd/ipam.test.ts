@@ -1,11 +1,21 @@
 import fc from 'fast-check';
-import { type Cidr, cidrBroadcast, cidrContains, cidrGateway, cidrNetwork, cidrNth, type Ipv4 } from '../model/addresses.ts';
-import { type BlockState, chooseAddress, checkRequested } from './ipam.ts';
+import {
+  type Cidr,
+  cidrBroadcast,
+  cidrContains,
+  cidrGateway,
+  cidrNetwork,
+  cidrNth,
+  type Ipv4,
+} from '../model/addresses.ts';
+import { type BlockState, checkRequested, chooseAddress } from './ipam.ts';
 
 const BLOCK = '10.64.0.0/26' as Cidr;
 const USABLE = 61;
 
-function state(given: Partial<Record<'live' | 'cooling' | 'reserved', readonly Ipv4[]>> & { last?: Ipv4 } = {}): BlockState {
+function state(
+  given: Partial<Record<'live' | 'cooling' | 'reserved', readonly Ipv4[]>> & { last?: Ipv4 } = {},
+): BlockState {
   return {
     block: BLOCK,
     last: given.last,
@@ -40,7 +50,10 @@ describe('chooseAddress', () => {
 
   it('gives every address of the block once before any comes again', () => {
     const given: Ipv4[] = [];
-    for (let i = 0; i < USABLE; i++) given.push(chooseAddress(state({ live: given, ...(given.length > 0 && { last: given.at(-1) as Ipv4 }) })));
+    for (let i = 0; i < USABLE; i++)
+      given.push(
+        chooseAddress(state({ live: given, ...(given.length > 0 && { last: given.at(-1) as Ipv4 }) })),
+      );
     expect(new Set(given).size).toBe(USABLE);
   });
 
@@ -51,7 +64,9 @@ describe('chooseAddress', () => {
 
   it('says how many addresses only rest when none is free', () => {
     const all = Array.from({ length: USABLE }, (_, i) => address(i + 2));
-    expect(() => chooseAddress(state({ live: all.slice(3), cooling: all.slice(0, 3) }))).toThrow(/58 in use or reserved, 3 released a moment ago/);
+    expect(() => chooseAddress(state({ live: all.slice(3), cooling: all.slice(0, 3) }))).toThrow(
+      /58 in use or reserved, 3 released a moment ago/,
+    );
   });
 });
 

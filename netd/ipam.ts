@@ -1,5 +1,13 @@
 /** Chooses addresses from the node's block. Pure: who holds what is passed in. */
-import { type Cidr, cidrContains, cidrSize, cidrNetwork, type Ipv4, ipv4ToNumber, numberToIpv4 } from '../model/addresses.ts';
+import {
+  type Cidr,
+  cidrContains,
+  cidrNetwork,
+  cidrSize,
+  type Ipv4,
+  ipv4ToNumber,
+  numberToIpv4,
+} from '../model/addresses.ts';
 import { SluiceError } from '../model/errors.ts';
 
 /** What is known about one block at the moment of choosing. */
@@ -36,7 +44,9 @@ export function chooseAddress(state: BlockState): Ipv4 {
   throw new SluiceError(
     'addresses_exhausted',
     `block ${state.block} has no free address: ${usable - resting} in use or reserved, ${resting} released a moment ago`,
-    resting > 0 ? 'try again in a minute, or lower network.addressCooldownSeconds' : 'remove containers, or use nodes with larger blocks (network.blockPrefix)',
+    resting > 0
+      ? 'try again in a minute, or lower network.addressCooldownSeconds'
+      : 'remove containers, or use nodes with larger blocks (network.blockPrefix)',
   );
 }
 
@@ -50,8 +60,22 @@ export function checkRequested(state: BlockState, address: Ipv4): void {
   const base = ipv4ToNumber(cidrNetwork(state.block));
   const offset = ipv4ToNumber(address) - base;
   if (!cidrContains(state.block, address) || offset < FIRST_OFFSET || offset === cidrSize(state.block) - 1) {
-    throw new SluiceError('invalid_request', `${address} is not a container address of this node's block ${state.block}`, `ask for one between ${numberToIpv4(base + FIRST_OFFSET)} and ${numberToIpv4(base + cidrSize(state.block) - 2)}`);
+    throw new SluiceError(
+      'invalid_request',
+      `${address} is not a container address of this node's block ${state.block}`,
+      `ask for one between ${numberToIpv4(base + FIRST_OFFSET)} and ${numberToIpv4(base + cidrSize(state.block) - 2)}`,
+    );
   }
-  if (state.isLive(address)) throw new SluiceError('address_taken', `${address} is held by a running container`, 'see `sluice endpoint list`; stop that container or ask for another address');
-  if (state.isReservedForOthers(address)) throw new SluiceError('address_taken', `${address} is reserved for a container of another name`, 'see `sluice endpoint list --reserved`, or ask for another address');
+  if (state.isLive(address))
+    throw new SluiceError(
+      'address_taken',
+      `${address} is held by a running container`,
+      'see `sluice endpoint list`; stop that container or ask for another address',
+    );
+  if (state.isReservedForOthers(address))
+    throw new SluiceError(
+      'address_taken',
+      `${address} is reserved for a container of another name`,
+      'see `sluice endpoint list --reserved`, or ask for another address',
+    );
 }

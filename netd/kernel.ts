@@ -24,7 +24,7 @@ export function openKernel(): Kernel {
     netfilter,
     nft,
     reaper,
-    close() {
+    close(): void {
       for (const handle of [route, netfilter, nft, reaper]) handle.close();
     },
   };
@@ -33,6 +33,7 @@ export function openKernel(): Kernel {
 /** @throws SluiceError `not_found`. */
 export async function requireLink(route: Netlink, name: IfName): Promise<Link> {
   const link = await findLink(route, name);
-  if (link === undefined) throw new SluiceError('not_found', `there is no network interface ${name}`, 'see `ip link`');
+  if (link === undefined)
+    throw new SluiceError('not_found', `there is no network interface ${name}`, 'see `ip link`');
   return link;
 }

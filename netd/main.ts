@@ -12,8 +12,8 @@ import { openSqliteStore } from '../store/sqlite.ts';
 import type { Netd, Service } from './context.ts';
 import type { Checkpoint } from './endpoint-apply.ts';
 import { type NodeFacts, nodeFacts } from './facts.ts';
-import { createKeyedLock } from './keyed-lock.ts';
 import { type Kernel, openKernel } from './kernel.ts';
+import { createKeyedLock } from './keyed-lock.ts';
 import { netdMetrics } from './metrics.ts';
 import { followPlane } from './plane-feed.ts';
 import { createProbeKeeper } from './probes.ts';
@@ -61,7 +61,12 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   const registry = await openRegistry({ store, now: Date.now, cooldownMs: options.cooldownMs });
   const kernel = openKernel();
   const cluster = await followCluster({ client: options.server, store, node, signal, log });
-  const plane = followPlane(localClient(path.join(options.runDir, 'tagqueue.sock')), signal, () => reconciler.request(), log);
+  const plane = followPlane(
+    localClient(path.join(options.runDir, 'tagqueue.sock')),
+    signal,
+    () => reconciler.request(),
+    log,
+  );
 
   let facts: NodeFacts | undefined;
   let settled = false;
@@ -85,7 +90,11 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   );
   const probes = createProbeKeeper(netd, options.server);
   const metrics = netdMetrics(registry);
-  const api = await serveLocal(path.join(options.runDir, 'netd.sock'), netdRoutes(netd, reconciler, metrics), log);
+  const api = await serveLocal(
+    path.join(options.runDir, 'netd.sock'),
+    netdRoutes(netd, reconciler, metrics),
+    log,
+  );
 
   void followChanges(cluster.changes(), (view) => {
     reconciler.request();
@@ -95,7 +104,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   log.info({ node, endpoints: registry.all().length }, 'netd is up');
 
   return {
-    async close() {
+    async close(): Promise<void> {
       stopping.abort();
       await api.close();
       await reconciler.stop();
@@ -107,12 +116,19 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
 }
 
 /** @returns undefined as long as the server has not named this node's blocks, or the uplink is away. */
-async function learnFacts(kernel: Kernel, view: NodeView | undefined, { node, uplink }: NetdOptions): Promise<NodeFacts | undefined> {
+async function learnFacts(
+  kernel: Kernel,
+  view: NodeView | undefined,
+  { node, uplink }: NetdOptions,
+): Promise<NodeFacts | undefined> {
   const self = view?.nodes.get(node);
   const link = await findLink(kernel.route, uplink);
   return view && self && link && nodeFacts(self, view.settings, uplink, link.mtu);
 }
 
-async function followChanges(changes: AsyncIterable<NodeView>, tell: (view: NodeView) => void): Promise<void> {
+async function followChanges(
+  changes: AsyncIterable<NodeView>,
+  tell: (view: NodeView) => void,
+): Promise<void> {
   for await (const view of changes) tell(view);
 }

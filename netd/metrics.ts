@@ -10,7 +10,12 @@ export interface NetdMetrics {
 
 export function netdMetrics(registry: Registry): NetdMetrics {
   const metrics = new Metrics();
-  const calls = new Counter({ name: 'sluice_netd_cni_calls_total', help: 'Calls of the CNI plugin.', labelNames: ['verb', 'outcome'], registers: [metrics] });
+  const calls = new Counter({
+    name: 'sluice_netd_cni_calls_total',
+    help: 'Calls of the CNI plugin.',
+    labelNames: ['verb', 'outcome'],
+    registers: [metrics],
+  });
   const durations = new Histogram({
     name: 'sluice_netd_cni_duration_seconds',
     help: 'How long calls of the CNI plugin took inside netd.',
@@ -29,7 +34,7 @@ export function netdMetrics(registry: Registry): NetdMetrics {
     },
   });
   return {
-    observe(verb, outcome, seconds) {
+    observe(verb, outcome, seconds): void {
       calls.inc({ verb, outcome });
       durations.observe({ verb }, seconds);
     },

@@ -38,5 +38,7 @@ export function looksLikeHostEnd(name: string): boolean {
 
 /** Where the search for a free link group starts. */
 export function preferredGroup(container: ContainerId, ifName: IfName): number {
-  return FIRST_GROUP + (Number.parseInt(digest(`${container}/${ifName}`, 6), 16) % (LAST_GROUP - FIRST_GROUP));
+  return (
+    FIRST_GROUP + (Number.parseInt(digest(`${container}/${ifName}`, 6), 16) % (LAST_GROUP - FIRST_GROUP))
+  );
 }

@@ -7,7 +7,11 @@ import { type Kernel, requireLink } from './kernel.ts';
 import { bridgeSettings, type NodeAction } from './node-plan.ts';
 
 /** @throws SluiceError at the first refusal: the caller observes and plans again. */
-export async function applyNode(kernel: Kernel, facts: NodeFacts, actions: readonly NodeAction[]): Promise<void> {
+export async function applyNode(
+  kernel: Kernel,
+  facts: NodeFacts,
+  actions: readonly NodeAction[],
+): Promise<void> {
   for (const action of actions) await applyOne(kernel, facts, action);
 }
 
@@ -16,7 +20,8 @@ async function applyOne({ route }: Kernel, facts: NodeFacts, action: NodeAction)
     case 'bridge': {
       const { name, mac, mtu } = action.bridge;
       await ignoring('EEXIST', createBridge(route, name, mac, mtu));
-      for (const setting of bridgeSettings(action.bridge)) if (readSysctl(setting.name) !== undefined) writeSysctl(setting.name, setting.value);
+      for (const setting of bridgeSettings(action.bridge))
+        if (readSysctl(setting.name) !== undefined) writeSysctl(setting.name, setting.value);
       return;
     }
     case 'bridge-mtu':
@@ -24,7 +29,12 @@ async function applyOne({ route }: Kernel, facts: NodeFacts, action: NodeAction)
     case 'bridge-up':
       return setLinkUp(route, (await requireLink(route, action.bridge.name)).index);
     case 'bridge-address':
-      return addAddress(route, (await requireLink(route, action.bridge.name)).index, action.bridge.gateway, action.bridge.block);
+      return addAddress(
+        route,
+        (await requireLink(route, action.bridge.name)).index,
+        action.bridge.gateway,
+        action.bridge.block,
+      );
     case 'setting':
       return writeSysctl(action.setting.name, action.setting.value);
     case 'route': {

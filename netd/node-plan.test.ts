@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { type ListedRoute, OUR_ROUTES } from '../linux/addressing.ts';
 import type { Link } from '../linux/links.ts';
-import { cidrNth, type Cidr, type Ipv4 } from '../model/addresses.ts';
+import { type Cidr, cidrNth, type Ipv4 } from '../model/addresses.ts';
 import type { ClusterNode } from '../model/cluster.ts';
 import type { IfName, NodeName } from '../model/names.ts';
 import { FACTS, NODE_B, SETTINGS } from '../test/support/samples.ts';
@@ -11,7 +11,15 @@ const UPLINK_INDEX = 9;
 
 function aLink(name: string, index: number, more: Partial<Link> = {}): Link {
   return {
-    ...{ index, name: name as IfName, mac: '02:00:00:00:00:01' as Link['mac'], mtu: 1500, up: true, ethernet: true, master: undefined },
+    ...{
+      index,
+      name: name as IfName,
+      mac: '02:00:00:00:00:01' as Link['mac'],
+      mtu: 1500,
+      up: true,
+      ethernet: true,
+      master: undefined,
+    },
     ...{ group: 0, kind: 'bridge', peerIndex: undefined, rxPackets: 0n, txPackets: 0n },
     ...more,
   };
@@ -31,13 +39,20 @@ function settled(): ObservedNode {
       { index: 2, address: internal.gateway, prefix: 22 },
       { index: 3, address: external.gateway, prefix: 22 },
     ],
-    routes: [route(FACTS.internalPool, undefined), route(FACTS.externalPool, undefined), route(NODE_B.internalBlock, NODE_B.uplinkAddress)],
+    routes: [
+      route(FACTS.internalPool, undefined),
+      route(FACTS.externalPool, undefined),
+      route(NODE_B.internalBlock, NODE_B.uplinkAddress),
+    ],
     settings: new Map(settings.map(({ name, value }) => [name, value])),
   };
 }
 
-const plan = (observed: ObservedNode, peers: readonly ClusterNode[] = [NODE_B], owned: readonly string[] = []) =>
-  planNode({ facts: FACTS, peers, ownedLinks: new Set(owned as IfName[]), observed });
+const plan = (
+  observed: ObservedNode,
+  peers: readonly ClusterNode[] = [NODE_B],
+  owned: readonly string[] = [],
+) => planNode({ facts: FACTS, peers, ownedLinks: new Set(owned as IfName[]), observed });
 
 const anyPeers = fc.uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 20 }).map((numbers) =>
   numbers.map(
@@ -59,7 +74,9 @@ describe('planNode', () => {
   it('leads to exactly one route per peer, from any start', () => {
     fc.assert(
       fc.property(anyPeers, anyPeers, (before, peers) => {
-        const routes = new Map(before.map((peer) => [peer.internalBlock as string, peer.uplinkAddress as string]));
+        const routes = new Map(
+          before.map((peer) => [peer.internalBlock as string, peer.uplinkAddress as string]),
+        );
         const present = before.map((peer) => route(peer.internalBlock, peer.uplinkAddress));
         for (const action of plan({ ...settled(), routes: present }, peers)) {
           if (action.do === 'route' && action.via !== undefined) routes.set(action.to, action.via);
@@ -77,7 +94,12 @@ describe('planNode', () => {
 
   it('never touches a route that is not ours', () => {
     const foreign = route('10.99.0.0/16' as Cidr, '192.0.2.77' as Ipv4, 4);
-    expect(plan({ ...settled(), routes: [...settled().routes, foreign, route('default', '192.0.2.254' as Ipv4, 4)] })).toEqual([]);
+    expect(
+      plan({
+        ...settled(),
+        routes: [...settled().routes, foreign, route('default', '192.0.2.254' as Ipv4, 4)],
+      }),
+    ).toEqual([]);
   });
 
   it('removes host ends that no record owns, and only those', () => {
@@ -88,13 +110,30 @@ describe('planNode', () => {
       aLink('se0123456789ac', 23, { kind: 'veth', group: 0, master: 3 }),
       aLink('se0123456789ad', 24, { kind: 'veth', group: 0x5c00_0009, master: 99 }),
     ];
-    const actions = plan({ ...settled(), links: [...settled().links, stray, owned, ...others] }, [NODE_B], [owned.name]);
+    const actions = plan(
+      { ...settled(), links: [...settled().links, stray, owned, ...others] },
+      [NODE_B],
+      [owned.name],
+    );
     expect(actions).toEqual([{ do: 'remove-link', link: stray }]);
   });
 
   it('makes bridges before anything is said about them, and sets what the kernel has', () => {
-    const bare: ObservedNode = { links: [], addresses: [], routes: [], settings: new Map([['net/ipv4/ip_forward', '0']]) };
+    const bare: ObservedNode = {
+      links: [],
+      addresses: [],
+      routes: [],
+      settings: new Map([['net/ipv4/ip_forward', '0']]),
+    };
     const steps = plan(bare, []).map((action) => action.do);
-    expect(steps).toEqual(['bridge', 'bridge-address', 'bridge', 'bridge-address', 'setting', 'route', 'route']);
+    expect(steps).toEqual([
+      'bridge',
+      'bridge-address',
+      'bridge',
+      'bridge-address',
+      'setting',
+      'route',
+      'route',
+    ]);
   });
 });

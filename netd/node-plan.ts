@@ -2,7 +2,7 @@
 import type { Address, ListedRoute, Route } from '../linux/addressing.ts';
 import { OUR_ROUTES } from '../linux/addressing.ts';
 import type { Link } from '../linux/links.ts';
-import { cidrPrefix, type Cidr, type Ipv4 } from '../model/addresses.ts';
+import { type Cidr, cidrPrefix, type Ipv4 } from '../model/addresses.ts';
 import type { ClusterNode } from '../model/cluster.ts';
 import type { IfName } from '../model/names.ts';
 import type { Bridge, NodeFacts } from './facts.ts';
@@ -78,33 +78,55 @@ export function planNode({ facts, peers, ownedLinks, observed }: NodePlanInput):
 
 function planBridge(bridge: Bridge, { links, addresses }: ObservedNode): NodeAction[] {
   const link = links.find(({ name }) => name === bridge.name);
-  if (link === undefined) return [{ do: 'bridge', bridge }, { do: 'bridge-address', bridge }];
+  if (link === undefined)
+    return [
+      { do: 'bridge', bridge },
+      { do: 'bridge-address', bridge },
+    ];
   const actions: NodeAction[] = [];
   if (link.mtu !== bridge.mtu) actions.push({ do: 'bridge-mtu', bridge });
   if (!link.up) actions.push({ do: 'bridge-up', bridge });
   const prefix = cidrPrefix(bridge.block);
-  if (!addresses.some((one) => one.index === link.index && one.address === bridge.gateway && one.prefix === prefix)) actions.push({ do: 'bridge-address', bridge });
+  if (
+    !addresses.some(
+      (one) => one.index === link.index && one.address === bridge.gateway && one.prefix === prefix,
+    )
+  )
+    actions.push({ do: 'bridge-address', bridge });
   return actions;
 }
 
 /** A setting that the kernel lacks (no IPv6) needs nothing; one of a bridge yet to be made is set with it. */
 function planSettings(wanted: readonly Setting[], { settings }: ObservedNode): NodeAction[] {
-  return wanted.filter(({ name, value }) => settings.has(name) && settings.get(name) !== undefined && settings.get(name) !== value).map((setting) => ({ do: 'setting', setting }));
+  return wanted
+    .filter(
+      ({ name, value }) =>
+        settings.has(name) && settings.get(name) !== undefined && settings.get(name) !== value,
+    )
+    .map((setting) => ({ do: 'setting', setting }));
 }
 
 /**
  * One route per peer's internal block, and refusals for the rest of both pools: an address that
  * no node has must not leave by the default route.
  */
-function planRoutes(facts: NodeFacts, peers: readonly ClusterNode[], present: readonly ListedRoute[]): NodeAction[] {
+function planRoutes(
+  facts: NodeFacts,
+  peers: readonly ClusterNode[],
+  present: readonly ListedRoute[],
+): NodeAction[] {
   const wanted = new Map<Cidr, Ipv4 | undefined>([
     [facts.internalPool, undefined],
     [facts.externalPool, undefined],
     ...peers.map((peer): [Cidr, Ipv4] => [peer.internalBlock, peer.uplinkAddress]),
   ]);
   const ours = present.filter(({ protocol }) => protocol === OUR_ROUTES);
-  const changes = [...wanted].filter(([to, via]) => !ours.some((route) => route.to === to && route.via === via)).map(([to, via]): NodeAction => ({ do: 'route', to, via }));
-  const leftovers = ours.filter(({ to }) => to === 'default' || !wanted.has(to)).map((route): NodeAction => ({ do: 'unroute', route }));
+  const changes = [...wanted]
+    .filter(([to, via]) => !ours.some((route) => route.to === to && route.via === via))
+    .map(([to, via]): NodeAction => ({ do: 'route', to, via }));
+  const leftovers = ours
+    .filter(({ to }) => to === 'default' || !wanted.has(to))
+    .map((route): NodeAction => ({ do: 'unroute', route }));
   // Removals come last: while a block moves between peers its containers keep one way in at every step.
   return [...changes, ...leftovers];
 }
@@ -114,7 +136,13 @@ function planOrphans(facts: NodeFacts, owned: ReadonlySet<IfName>, links: readon
   const bridgeNames: readonly IfName[] = [facts.bridges.internal.name, facts.bridges.external.name];
   const bridges = new Set(links.filter(({ name }) => bridgeNames.includes(name)).map(({ index }) => index));
   return links
-    .filter((link) => link.kind === 'veth' && looksLikeHostEnd(link.name) && link.group >= FIRST_GROUP && link.group <= LAST_GROUP)
+    .filter(
+      (link) =>
+        link.kind === 'veth' &&
+        looksLikeHostEnd(link.name) &&
+        link.group >= FIRST_GROUP &&
+        link.group <= LAST_GROUP,
+    )
     .filter((link) => link.master === undefined || bridges.has(link.master))
     .filter((link) => !owned.has(link.name))
     .map((link) => ({ do: 'remove-link', link }));

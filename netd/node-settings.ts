@@ -11,7 +11,10 @@ export async function rememberSettings(store: Store, actions: readonly NodeActio
   for (const action of actions) {
     if (action.do !== 'setting' || !own.has(action.setting.name)) continue;
     const key = PREFIX + action.setting.name;
-    await store.txn({ compare: [{ key, revision: 0 }], put: [{ key, value: readSysctl(action.setting.name) ?? '' }] });
+    await store.txn({
+      compare: [{ key, revision: 0 }],
+      put: [{ key, value: readSysctl(action.setting.name) ?? '' }],
+    });
   }
 }
 

@@ -14,7 +14,12 @@ export interface PlaneFeed {
 }
 
 /** @param changed  called whenever there is a plane, or another one */
-export function followPlane(tagqueue: ApiClient, signal: AbortSignal, changed: () => void, log: Log): PlaneFeed {
+export function followPlane(
+  tagqueue: ApiClient,
+  signal: AbortSignal,
+  changed: () => void,
+  log: Log,
+): PlaneFeed {
   let plane: PortPlane | undefined;
 
   async function follow(): Promise<void> {
@@ -28,7 +33,9 @@ export function followPlane(tagqueue: ApiClient, signal: AbortSignal, changed: (
 
   async function followForEver(): Promise<void> {
     while (!signal.aborted) {
-      await follow().catch((error: unknown) => log.debug({ reason: asSluiceError(error).message }, 'no word from tagqueue'));
+      await follow().catch((error: unknown) =>
+        log.debug({ reason: asSluiceError(error).message }, 'no word from tagqueue'),
+      );
       await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
     }
     plane?.[Symbol.dispose]();

@@ -45,7 +45,9 @@ export function createProbeKeeper(netd: Netd, server: Pick<ApiClient, 'request'>
   }
 
   async function takeDown(id: ProbeId): Promise<void> {
-    for (const endpoint of netd.registry.all().filter(({ containerId }) => (containerId as string) === containerOf(id))) {
+    for (const endpoint of netd.registry
+      .all()
+      .filter(({ containerId }) => (containerId as string) === containerOf(id))) {
       await netd.locks(endpoint.containerId, () => removeEndpoint(netd, endpoint));
     }
     standing.get(id)?.[Symbol.dispose]();
@@ -53,12 +55,14 @@ export function createProbeKeeper(netd: Netd, server: Pick<ApiClient, 'request'>
   }
 
   return {
-    keep(wanted) {
-      last = last.then(() => settle(wanted)).catch((error: unknown) => {
-        netd.log.warn({ reason: asSluiceError(error).message }, 'a probe could not be kept');
-      });
+    keep(wanted): void {
+      last = last
+        .then(() => settle(wanted))
+        .catch((error: unknown) => {
+          netd.log.warn({ reason: asSluiceError(error).message }, 'a probe could not be kept');
+        });
     },
-    async close() {
+    async close(): Promise<void> {
       await last;
       for (const id of standing.keys()) await takeDown(id).catch(() => undefined);
     },
@@ -70,7 +74,12 @@ function containerOf(id: ProbeId): string {
 }
 
 async function attach(netd: Netd, probe: Probe, netns: Netns): Promise<ProbeStatus> {
-  const env = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: containerOf(probe.id), CNI_NETNS: netns.path, CNI_IFNAME: 'eth0' };
+  const env = {
+    CNI_COMMAND: 'ADD',
+    CNI_CONTAINERID: containerOf(probe.id),
+    CNI_NETNS: netns.path,
+    CNI_IFNAME: 'eth0',
+  };
   const conf = { cniVersion: '1.1.0', name: NETWORK, type: 'sluice-cni', tenant: probe.tenant };
   const request = parseRequest(env, JSON.stringify(conf)) as AttachRequest;
   await add(netd, request, { env, stdin: '', netns: null });

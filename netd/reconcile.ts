@@ -9,9 +9,10 @@ import { asSluiceError } from '../model/errors.ts';
 import type { IfName } from '../model/names.ts';
 import type { Store } from '../store/contract.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
+import { openRecordedNetns } from './container-netns.ts';
 import { type Netd, requireParts } from './context.ts';
 import { type AttachContext, applyEndpoint } from './endpoint-apply.ts';
-import { type NodePicture, observeEndpoint, openIfAlive, pictureNode } from './endpoint-observe.ts';
+import { type NodePicture, observeEndpoint, pictureNode } from './endpoint-observe.ts';
 import { planEndpoint } from './endpoint-plan.ts';
 import { applyNode } from './node-apply.ts';
 import { observeNode } from './node-observe.ts';
@@ -38,7 +39,9 @@ export async function reconcile(netd: Netd, store: Store, freshTable: boolean): 
   const report = { adopted: 0, repaired: [] as string[], removed: [] as string[], failed: [] as string[] };
 
   const peers = [...view.nodes.values()].filter(({ node }) => node !== facts.node);
-  const ownedLinks = new Set<IfName>(netd.registry.all().flatMap(({ nics }) => nics.map(({ hostIf }) => hostIf)));
+  const ownedLinks = new Set<IfName>(
+    netd.registry.all().flatMap(({ nics }) => nics.map(({ hostIf }) => hostIf)),
+  );
   const actions = planNode({ facts, peers, ownedLinks, observed: await observeNode(kernel, facts) });
   await rememberSettings(store, actions);
   await applyNode(kernel, facts, actions);
@@ -47,9 +50,11 @@ export async function reconcile(netd: Netd, store: Store, freshTable: boolean): 
 
   const picture = await pictureNode(kernel, facts);
   for (const endpoint of netd.registry.all()) {
-    await netd.locks(endpoint.containerId, () => settle(netd, attach, picture, endpoint, report)).catch((error: unknown) => {
-      report.failed.push(`${endpointKey(endpoint)}: ${asSluiceError(error).message}`);
-    });
+    await netd
+      .locks(endpoint.containerId, () => settle(netd, attach, picture, endpoint, report))
+      .catch((error: unknown) => {
+        report.failed.push(`${endpointKey(endpoint)}: ${asSluiceError(error).message}`);
+      });
   }
   shutStrayPorts(plane, await listLinks(kernel.route));
   return report;
@@ -68,10 +73,22 @@ function writeTable(netd: Netd, { kernel, facts }: AttachContext): void {
     ...{ internalBridge: facts.bridges.internal.name, externalBridge: facts.bridges.external.name },
     ...{ internalBlock: facts.bridges.internal.block, externalBlock: facts.bridges.external.block },
   };
-  kernel.nft.apply('write the table', rulesetScript(input, netd.registry.all().filter(({ phase }) => phase === 'ready')));
+  kernel.nft.apply(
+    'write the table',
+    rulesetScript(
+      input,
+      netd.registry.all().filter(({ phase }) => phase === 'ready'),
+    ),
+  );
 }
 
-async function settle(netd: Netd, attach: AttachContext, picture: NodePicture, recorded: Endpoint, report: { adopted: number; repaired: string[]; removed: string[] }): Promise<void> {
+async function settle(
+  netd: Netd,
+  attach: AttachContext,
+  picture: NodePicture,
+  recorded: Endpoint,
+  report: { adopted: number; repaired: string[]; removed: string[] },
+): Promise<void> {
   // It may have changed while we waited for the lock; what is new was not in the picture.
   const endpoint = netd.registry.get(recorded.containerId, recorded.ifName);
   if (endpoint !== recorded) return;
@@ -80,13 +97,13 @@ async function settle(netd: Netd, attach: AttachContext, picture: NodePicture, r
     report.removed.push(endpointKey(endpoint));
     return;
   }
-  const observed = await observeEndpoint(attach.kernel, attach.facts, attach.plane, picture, endpoint);
+  using netns = openRecordedNetns(endpoint);
+  const observed = await observeEndpoint(attach.kernel, attach.facts, attach.plane, picture, endpoint, netns);
   const actions = planEndpoint(endpoint, attach.facts, observed);
   if (actions.length === 0) {
     report.adopted++;
     return;
   }
-  using netns = openIfAlive(endpoint);
   await applyEndpoint(attach, endpoint, actions, netns);
   report.repaired.push(...new Set(actions.map(({ because }) => `${endpointKey(endpoint)}: ${because}`)));
 }
@@ -94,6 +111,6 @@ async function settle(netd: Netd, attach: AttachContext, picture: NodePicture, r
 /** A veth pair dies with the namespace of either end; without links and without namespace there is no container. */
 function isDead(endpoint: Endpoint, picture: NodePicture): boolean {
   if (endpoint.nics.every(({ hostIf }) => picture.links.has(hostIf))) return false;
-  using alive = openIfAlive(endpoint);
+  using alive = openRecordedNetns(endpoint);
   return alive === undefined;
 }

@@ -34,14 +34,16 @@ export function createReconciler(everyMs: number, run: () => Promise<ReconcileRe
       return run();
     };
     const next = last.then(begin, begin);
-    last = next.then((report) => tell(report, log)).catch((error: unknown) => log.warn({ reason: asSluiceError(error).message }, 'not reconciled'));
+    last = next
+      .then((report) => tell(report, log))
+      .catch((error: unknown) => log.warn({ reason: asSluiceError(error).message }, 'not reconciled'));
   }
 
   const timer = setInterval(request, everyMs);
   return {
     request,
     runNow,
-    async stop() {
+    async stop(): Promise<void> {
       clearInterval(timer);
       await last;
     },

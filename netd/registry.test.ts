@@ -33,7 +33,8 @@ describe('a registry', () => {
     const { registry, open, clock } = await aRegistry();
     await registry.admit(anEndpoint(2));
     await registry.release(anEndpoint(2));
-    const resting = (held: Awaited<ReturnType<typeof open>>) => held.blockState('internal', BLOCK, BLUE, null).isCooling('10.64.0.2' as Ipv4);
+    const resting = (held: Awaited<ReturnType<typeof open>>) =>
+      held.blockState('internal', BLOCK, BLUE, null).isCooling('10.64.0.2' as Ipv4);
     expect(resting(registry)).toBe(true);
     expect(resting(await open())).toBe(true);
     clock.now += COOLDOWN_MS;
@@ -70,20 +71,34 @@ describe('a registry', () => {
     const { registry, open } = await aRegistry();
     await registry.reserve({ tenant: BLUE, name: name('db'), internal: '10.64.0.4' as Ipv4, external: null });
     for (const held of [registry, await open()]) {
-      expect(held.blockState('internal', BLOCK, BLUE, name('db')).isReservedForOthers('10.64.0.4' as Ipv4)).toBe(false);
-      expect(held.blockState('internal', BLOCK, BLUE, name('web')).isReservedForOthers('10.64.0.4' as Ipv4)).toBe(true);
-      expect(held.blockState('internal', BLOCK, 'red' as TenantName, name('db')).isReservedForOthers('10.64.0.4' as Ipv4)).toBe(true);
+      expect(
+        held.blockState('internal', BLOCK, BLUE, name('db')).isReservedForOthers('10.64.0.4' as Ipv4),
+      ).toBe(false);
+      expect(
+        held.blockState('internal', BLOCK, BLUE, name('web')).isReservedForOthers('10.64.0.4' as Ipv4),
+      ).toBe(true);
+      expect(
+        held
+          .blockState('internal', BLOCK, 'red' as TenantName, name('db'))
+          .isReservedForOthers('10.64.0.4' as Ipv4),
+      ).toBe(true);
     }
     await registry.unreserve(BLUE, name('db'));
-    expect(registry.blockState('internal', BLOCK, BLUE, name('web')).isReservedForOthers('10.64.0.4' as Ipv4)).toBe(false);
-    await expect(registry.unreserve(BLUE, name('db'))).rejects.toThrow(expect.objectContaining({ code: 'not_found' }));
+    expect(
+      registry.blockState('internal', BLOCK, BLUE, name('web')).isReservedForOthers('10.64.0.4' as Ipv4),
+    ).toBe(false);
+    await expect(registry.unreserve(BLUE, name('db'))).rejects.toThrow(
+      expect.objectContaining({ code: 'not_found' }),
+    );
   });
 
   it('refuses to reserve one address for two names', async () => {
     const { registry } = await aRegistry();
     const wanted = { tenant: BLUE, internal: '10.64.0.4' as Ipv4, external: null };
     await registry.reserve({ ...wanted, name: name('db') });
-    await expect(registry.reserve({ ...wanted, name: name('web') })).rejects.toThrow(expect.objectContaining({ code: 'address_taken' }));
+    await expect(registry.reserve({ ...wanted, name: name('web') })).rejects.toThrow(
+      expect.objectContaining({ code: 'address_taken' }),
+    );
   });
 
   it('lets one port of all addresses exclude the same port of one address, and the other way round', async () => {

@@ -6,10 +6,11 @@ import type { Cidr, Ipv4 } from '../model/addresses.ts';
 import { Endpoint, endpointKey, type PublishedPort, type Side } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { ContainerId, ContainerName, IfName, TenantName } from '../model/names.ts';
-import type { Store } from '../store/contract.ts';
+import type { Put, Store, Txn } from '../store/contract.ts';
+import { Holdings } from './holdings.ts';
 import type { BlockState } from './ipam.ts';
 import { FIRST_GROUP, LAST_GROUP, preferredGroup } from './names.ts';
-import { Reservation, reservationKey } from './reservation.ts';
+import { Reservation, Reservations, reservationKey } from './reservation.ts';
 
 const ENDPOINTS = 'endpoints/';
 const RELEASED = 'released/';
@@ -22,163 +23,171 @@ export interface RegistryOptions {
   readonly cooldownMs: number;
 }
 
-export type Registry = Awaited<ReturnType<typeof openRegistry>>;
-
 /** Reads everything the store has about this node. */
-export async function openRegistry({ store, now, cooldownMs }: RegistryOptions) {
-  const endpoints = new Map<string, Endpoint>();
-  const holders = new Map<Ipv4, string>();
-  const ports = new Map<string, string>();
-  const groups = new Set<number>();
+export async function openRegistry(options: RegistryOptions): Promise<Registry> {
+  const registry = new Registry(options);
+  await registry.load();
+  return registry;
+}
+
+export class Registry {
+  readonly #store: Store;
+  readonly #now: () => number;
+  readonly #cooldownMs: number;
+  readonly #holdings = new Holdings();
+  readonly #reservations = new Reservations();
   /** Address → Unix ms from which it may be given again. */
-  const cooling = new Map<Ipv4, number>();
-  const reservations = new Map<string, Reservation>();
-  const reservedAddresses = new Map<Ipv4, string>();
-  const lastChosen = new Map<Side, Ipv4>();
+  readonly #resting = new Map<Ipv4, number>();
+  readonly #lastChosen = new Map<Side, Ipv4>();
 
-  for (const { value } of (await store.list(ENDPOINTS)).entries) remember(Endpoint.parse(value));
-  for (const { key, value } of (await store.list(RELEASED)).entries) cooling.set(key.slice(RELEASED.length) as Ipv4, Number(value));
-  for (const { value } of (await store.list(RESERVATIONS)).entries) rememberReservation(Reservation.parse(value));
-
-  function remember(endpoint: Endpoint): void {
-    const key = endpointKey(endpoint);
-    endpoints.set(key, endpoint);
-    groups.add(endpoint.group);
-    for (const nic of endpoint.nics) holders.set(nic.address, key);
-    for (const port of endpoint.ports) ports.set(portKey(port), key);
+  constructor({ store, now, cooldownMs }: RegistryOptions) {
+    this.#store = store;
+    this.#now = now;
+    this.#cooldownMs = cooldownMs;
   }
 
-  function forget(endpoint: Endpoint): void {
-    endpoints.delete(endpointKey(endpoint));
-    groups.delete(endpoint.group);
-    for (const nic of endpoint.nics) holders.delete(nic.address);
-    for (const port of endpoint.ports) ports.delete(portKey(port));
+  async load(): Promise<void> {
+    for (const { value } of await this.#list(ENDPOINTS)) this.#holdings.take(Endpoint.parse(value));
+    for (const { key, value } of await this.#list(RELEASED)) this.#resting.set(addressOf(key), Number(value));
+    for (const { value } of await this.#list(RESERVATIONS)) this.#reservations.take(Reservation.parse(value));
   }
 
-  function rememberReservation(reservation: Reservation): void {
-    const key = reservationKey(reservation.tenant, reservation.name);
-    reservations.set(key, reservation);
-    for (const address of [reservation.internal, reservation.external]) if (address !== null) reservedAddresses.set(address, key);
+  get(container: ContainerId, ifName: IfName): Endpoint | undefined {
+    return this.#holdings.get(endpointKey({ containerId: container, ifName }));
   }
 
-  async function write(change: Parameters<Store['txn']>[0]): Promise<void> {
-    const result = await store.txn(change);
-    if (!result.ok) throw new SluiceError('store_failed', 'another process changed this node\'s records', 'make sure that only one netd runs for this node');
+  all(): readonly Endpoint[] {
+    return this.#holdings.all();
   }
 
-  return {
-    get: (container: ContainerId, ifName: IfName): Endpoint | undefined => endpoints.get(`${container}/${ifName}`),
-    all: (): readonly Endpoint[] => [...endpoints.values()],
-    ofContainer: (container: ContainerId): readonly Endpoint[] => [...endpoints.values()].filter((endpoint) => endpoint.containerId === container),
-    reservation: (tenant: TenantName, name: ContainerName): Reservation | undefined => reservations.get(reservationKey(tenant, name)),
-    allReservations: (): readonly Reservation[] => [...reservations.values()],
+  reservation(tenant: TenantName, name: ContainerName): Reservation | undefined {
+    return this.#reservations.get(reservationKey(tenant, name));
+  }
 
-    /** What IPAM has to know to choose for a container of this name. */
-    blockState(side: Side, block: Cidr, tenant: TenantName, name: ContainerName | null): BlockState {
-      const own = name === null ? undefined : reservationKey(tenant, name);
-      return {
-        block,
-        last: lastChosen.get(side),
-        isLive: (address) => holders.has(address),
-        isCooling: (address) => (cooling.get(address) ?? 0) > now(),
-        isReservedForOthers: (address) => reservedAddresses.has(address) && reservedAddresses.get(address) !== own,
-      };
-    },
+  allReservations(): readonly Reservation[] {
+    return this.#reservations.all();
+  }
 
-    /** @throws SluiceError `port_taken` naming the holder. */
-    checkPorts(wanted: readonly PublishedPort[]): void {
-      for (const port of wanted) {
-        const holder = holderOfPort(ports, port);
-        if (holder !== undefined) {
-          throw new SluiceError('port_taken', `${port.protocol} port ${port.hostPort} of this node is published by container ${holder}`, 'choose another host port, or remove that container');
-        }
-      }
-    },
+  /** What IPAM has to know to choose for a container of this name. */
+  blockState(side: Side, block: Cidr, tenant: TenantName, name: ContainerName | null): BlockState {
+    const own = name === null ? undefined : reservationKey(tenant, name);
+    return {
+      block,
+      last: this.#lastChosen.get(side),
+      isLive: (address) => this.#holdings.holdsAddress(address),
+      isCooling: (address) => (this.#resting.get(address) ?? 0) > this.#now(),
+      isReservedForOthers: (address) => this.#reservations.isForOthers(address, own),
+    };
+  }
 
-    /** @returns a link group no other endpoint has. */
-    freeGroup(container: ContainerId, ifName: IfName): number {
-      let group = preferredGroup(container, ifName);
-      while (groups.has(group)) group = group === LAST_GROUP ? FIRST_GROUP : group + 1;
-      return group;
-    },
+  /** @throws SluiceError `port_taken` naming the holder. */
+  checkPorts(wanted: readonly PublishedPort[]): void {
+    for (const port of wanted) {
+      const holder = this.#holdings.holderOfPort(port);
+      if (holder === undefined) continue;
+      throw new SluiceError(
+        'port_taken',
+        `${port.protocol} port ${port.hostPort} of this node is published by container ${holder}`,
+        'choose another host port, or remove that container',
+      );
+    }
+  }
 
-    /**
-     * Takes a new endpoint in, as `adding`: its addresses, ports and group are held from now on.
-     * They are held in memory before the store has answered, so that two ADDs cannot choose the same.
-     */
-    async admit(endpoint: Endpoint, reservation?: Reservation): Promise<void> {
-      remember(endpoint);
-      for (const nic of endpoint.nics) lastChosen.set(nic.side, nic.address);
-      try {
-        const put = [{ key: ENDPOINTS + endpointKey(endpoint), value: endpoint }];
-        if (reservation) put.push({ key: RESERVATIONS + reservationKey(reservation.tenant, reservation.name), value: reservation as never });
-        await write({ put });
-      } catch (error) {
-        forget(endpoint);
-        throw error;
-      }
-      if (reservation) rememberReservation(reservation);
-    },
+  /** @returns a link group no other endpoint has. */
+  freeGroup(container: ContainerId, ifName: IfName): number {
+    let group = preferredGroup(container, ifName);
+    while (this.#holdings.holdsGroup(group)) group = group === LAST_GROUP ? FIRST_GROUP : group + 1;
+    return group;
+  }
 
-    /** Writes down how far an endpoint has come. */
-    async advance(endpoint: Endpoint, phase: Endpoint['phase']): Promise<Endpoint> {
-      const next = { ...endpoint, phase };
-      await write({ put: [{ key: ENDPOINTS + endpointKey(endpoint), value: next }] });
-      endpoints.set(endpointKey(endpoint), next);
-      return next;
-    },
+  /**
+   * Takes a new endpoint in, as `adding`: its addresses, ports and group are held from now on.
+   * They are held in memory before the store has answered, so that two ADDs cannot choose the same.
+   */
+  async admit(endpoint: Endpoint, reservation?: Reservation): Promise<void> {
+    this.#holdings.take(endpoint);
+    for (const nic of endpoint.nics) this.#lastChosen.set(nic.side, nic.address);
+    try {
+      await this.#write({ put: [recordOf(endpoint), ...(reservation ? [keptAs(reservation)] : [])] });
+    } catch (error) {
+      this.#holdings.drop(endpoint);
+      throw error;
+    }
+    if (reservation) this.#reservations.take(reservation);
+  }
 
-    /** Lets an endpoint go; its addresses rest for the cool-down. */
-    async release(endpoint: Endpoint): Promise<void> {
-      const at = now();
-      const until = at + cooldownMs;
-      const rested = [...cooling].filter(([, free]) => free <= at).map(([address]) => address);
-      const addresses = endpoint.nics.map((nic) => nic.address);
-      await write({
-        delete: [ENDPOINTS + endpointKey(endpoint), ...rested.filter((address) => !addresses.includes(address)).map((address) => RELEASED + address)],
-        put: addresses.map((address) => ({ key: RELEASED + address, value: until })),
-      });
-      forget(endpoint);
-      for (const address of rested) cooling.delete(address);
-      for (const address of addresses) cooling.set(address, until);
-    },
+  /** Writes down how far an endpoint has come. */
+  async advance(endpoint: Endpoint, phase: Endpoint['phase']): Promise<Endpoint> {
+    const next = { ...endpoint, phase };
+    await this.#write({ put: [recordOf(next)] });
+    this.#holdings.take(next);
+    return next;
+  }
 
-    /** Keeps addresses for the container of a name, whether it runs or not. */
-    async reserve(reservation: Reservation): Promise<void> {
-      for (const address of [reservation.internal, reservation.external]) {
-        const holder = address === null ? undefined : reservedAddresses.get(address);
-        if (holder !== undefined && holder !== reservationKey(reservation.tenant, reservation.name)) {
-          throw new SluiceError('address_taken', `${address} is reserved for ${holder}`, 'release that reservation first, or choose another address');
-        }
-      }
-      await write({ put: [{ key: RESERVATIONS + reservationKey(reservation.tenant, reservation.name), value: reservation }] });
-      dropReservation(reservationKey(reservation.tenant, reservation.name));
-      rememberReservation(reservation);
-    },
+  /** Lets an endpoint go; its addresses rest for the cool-down. */
+  async release(endpoint: Endpoint): Promise<void> {
+    const until = this.#now() + this.#cooldownMs;
+    const addresses = endpoint.nics.map(({ address }) => address);
+    const rested = this.#rested().filter((address) => !addresses.includes(address));
+    await this.#write({
+      delete: [ENDPOINTS + endpointKey(endpoint), ...rested.map((address) => RELEASED + address)],
+      put: addresses.map((address) => ({ key: RELEASED + address, value: until })),
+    });
+    this.#holdings.drop(endpoint);
+    for (const address of rested) this.#resting.delete(address);
+    for (const address of addresses) this.#resting.set(address, until);
+  }
 
-    /** @throws SluiceError `not_found`. */
-    async unreserve(tenant: TenantName, name: ContainerName): Promise<void> {
-      const key = reservationKey(tenant, name);
-      if (!reservations.has(key)) throw new SluiceError('not_found', `no address is reserved for ${key}`, 'see `sluice endpoint list --reserved`');
-      await write({ delete: [RESERVATIONS + key] });
-      dropReservation(key);
-    },
-  };
+  /** Keeps addresses for the container of a name, whether it runs or not. */
+  async reserve(reservation: Reservation): Promise<void> {
+    this.#reservations.check(reservation);
+    await this.#write({ put: [keptAs(reservation)] });
+    this.#reservations.take(reservation);
+  }
 
-  function dropReservation(key: string): void {
-    reservations.delete(key);
-    for (const [address, holder] of reservedAddresses) if (holder === key) reservedAddresses.delete(address);
+  /** @throws SluiceError `not_found`. */
+  async unreserve(tenant: TenantName, name: ContainerName): Promise<void> {
+    const key = reservationKey(tenant, name);
+    if (this.#reservations.get(key) === undefined) {
+      throw new SluiceError(
+        'not_found',
+        `no address is reserved for ${key}`,
+        'see `sluice endpoint list --reserved`',
+      );
+    }
+    await this.#write({ delete: [RESERVATIONS + key] });
+    this.#reservations.drop(key);
+  }
+
+  /** Addresses whose rest is over: nobody needs to remember them. */
+  #rested(): Ipv4[] {
+    const now = this.#now();
+    return [...this.#resting].filter(([, free]) => free <= now).map(([address]) => address);
+  }
+
+  async #list(prefix: string): Promise<readonly { readonly key: string; readonly value: unknown }[]> {
+    return (await this.#store.list(prefix)).entries;
+  }
+
+  async #write(txn: Txn): Promise<void> {
+    const { ok } = await this.#store.txn(txn);
+    if (ok) return;
+    throw new SluiceError(
+      'store_failed',
+      "another process changed this node's records",
+      'make sure that only one netd runs for this node',
+    );
   }
 }
 
-function portKey(port: Pick<PublishedPort, 'protocol' | 'hostPort' | 'hostIp'>): string {
-  return `${port.protocol}/${port.hostPort}/${port.hostIp ?? '*'}`;
+function recordOf(endpoint: Endpoint): Put {
+  return { key: ENDPOINTS + endpointKey(endpoint), value: endpoint };
 }
 
-/** A port of all addresses and the same port of one address exclude each other, as with bind(2). */
-function holderOfPort(ports: ReadonlyMap<string, string>, wanted: PublishedPort): string | undefined {
-  if (wanted.hostIp !== null) return ports.get(portKey(wanted)) ?? ports.get(portKey({ ...wanted, hostIp: null }));
-  const prefix = `${wanted.protocol}/${wanted.hostPort}/`;
-  for (const [key, holder] of ports) if (key.startsWith(prefix)) return holder;
-  return undefined;
+function keptAs(reservation: Reservation): Put {
+  return { key: RESERVATIONS + reservationKey(reservation.tenant, reservation.name), value: reservation };
+}
+
+function addressOf(releasedKey: string): Ipv4 {
+  return releasedKey.slice(RELEASED.length) as Ipv4;
 }

@@ -1,8 +1,8 @@
 /** Takes everything of a node's network away: `sluice down`, with netd itself stopped. */
 import { listRoutes, OUR_ROUTES, removeRoute } from '../linux/addressing.ts';
 import { findLink, listLinks, removeLink } from '../linux/links.ts';
-import { asSluiceError } from '../model/errors.ts';
 import { endpointKey, type Side } from '../model/endpoint.ts';
+import { asSluiceError } from '../model/errors.ts';
 import type { NodeName } from '../model/names.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import { openKernel } from './kernel.ts';
@@ -69,7 +69,10 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
   return { removed, failed };
 }
 
-async function endpointGroups(kernel: ReturnType<typeof openKernel>, bridges: readonly string[]): Promise<Set<number>> {
+async function endpointGroups(
+  kernel: ReturnType<typeof openKernel>,
+  bridges: readonly string[],
+): Promise<Set<number>> {
   const links = await listLinks(kernel.route);
   const ours = new Set(links.filter(({ name }) => bridges.includes(name)).map(({ index }) => index));
   return new Set(

@@ -28,7 +28,9 @@ export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[
   const internal = `"${input.internalBridge}"`;
   const external = `"${input.externalBridge}"`;
   const uplink = `"${input.uplink}"`;
-  const services = input.services.map(({ address, port }) => `    iifname ${external} ip daddr ${address} tcp dport ${port} drop\n`);
+  const services = input.services.map(
+    ({ address, port }) => `    iifname ${external} ip daddr ${address} tcp dport ${port} drop\n`,
+  );
 
   return `
 table ip ${table}
@@ -109,14 +111,19 @@ export function publishScript(table: string, endpoint: Endpoint): string {
   const address = nicOf(endpoint, 'external')?.address;
   if (address === undefined) return '';
   return endpoint.ports
-    .map((port) => `add element ip ${table} ${mapOf(port)} { ${key(port)} : ${address} . ${port.containerPort} }\n`)
+    .map(
+      (port) =>
+        `add element ip ${table} ${mapOf(port)} { ${key(port)} : ${address} . ${port.containerPort} }\n`,
+    )
     .join('');
 }
 
 /** Closes published ports, and does not mind those that are closed already. */
 export function unpublishScript(table: string, endpoint: Endpoint): string {
   // Deleting what is not there fails the whole transaction: add first.
-  const close = endpoint.ports.map((port) => `delete element ip ${table} ${mapOf(port)} { ${key(port)} }\n`).join('');
+  const close = endpoint.ports
+    .map((port) => `delete element ip ${table} ${mapOf(port)} { ${key(port)} }\n`)
+    .join('');
   return publishScript(table, endpoint) + close;
 }
 
@@ -130,10 +137,15 @@ export function publishedWord(port: PublishedPort, address: Ipv4): string {
 
 /** The elements of a listed map (libnftables-json(5)) as words of `publishedWord`. */
 export function publishedWordsOf(objects: readonly Readonly<Record<string, unknown>>[]): string[] {
-  const listed = objects.map((object) => object['map']).find((map) => map !== undefined) as ListedMap | undefined;
+  const listed = objects.map((object) => object['map']).find((map) => map !== undefined) as
+    | ListedMap
+    | undefined;
   return (listed?.elem ?? []).map(([from, to]) => `${from.concat.join(' . ')} : ${to.concat.join(' . ')}`);
 }
 
 interface ListedMap {
-  readonly elem?: readonly (readonly [{ readonly concat: readonly unknown[] }, { readonly concat: readonly unknown[] }])[];
+  readonly elem?: readonly (readonly [
+    { readonly concat: readonly unknown[] },
+    { readonly concat: readonly unknown[] },
+  ])[];
 }

@@ -15,12 +15,28 @@ export function netdRoutes(netd: Netd, reconciler: Reconciler, metrics: NetdMetr
     cniRoute(netd, metrics),
     { method: 'GET', path: '/v1/status', handle: async () => ({ json: await statusOf(netd) }) },
     { method: 'GET', path: '/v1/endpoints', handle: () => ({ json: { endpoints: netd.registry.all() } }) },
-    { method: 'GET', path: '/v1/endpoints/:container', handle: (request) => ({ json: { endpoints: endpointsOf(netd, request) } }) },
+    {
+      method: 'GET',
+      path: '/v1/endpoints/:container',
+      handle: (request) => ({ json: { endpoints: endpointsOf(netd, request) } }),
+    },
     { method: 'POST', path: '/v1/reconcile', handle: async () => ({ json: await reconciler.runNow() }) },
-    { method: 'GET', path: '/v1/reservations', handle: () => ({ json: { reservations: netd.registry.allReservations() } }) },
+    {
+      method: 'GET',
+      path: '/v1/reservations',
+      handle: () => ({ json: { reservations: netd.registry.allReservations() } }),
+    },
     { method: 'POST', path: '/v1/reservations', handle: (request) => reserve(netd, request) },
-    { method: 'DELETE', path: '/v1/reservations/:tenant/:name', handle: (request) => unreserve(netd, request) },
-    { method: 'GET', path: '/metrics', handle: async () => ({ text: await metrics.text(), contentType: 'text/plain; version=0.0.4' }) },
+    {
+      method: 'DELETE',
+      path: '/v1/reservations/:tenant/:name',
+      handle: (request) => unreserve(netd, request),
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      handle: async () => ({ text: await metrics.text(), contentType: 'text/plain; version=0.0.4' }),
+    },
   ];
 }
 
@@ -42,7 +58,9 @@ async function statusOf(netd: Netd): Promise<object> {
 function endpointsOf(netd: Netd, { params }: ApiRequest): readonly object[] {
   const wanted = parsed(ContainerId, params['container']);
   const all = netd.registry.all();
-  const exact = all.filter(({ containerId, containerName }) => containerId === wanted || containerName === (wanted as string));
+  const exact = all.filter(
+    ({ containerId, containerName }) => containerId === wanted || containerName === (wanted as string),
+  );
   const found = exact.length > 0 ? exact : all.filter(({ containerId }) => containerId.startsWith(wanted));
   if (found.length > 0) return found;
   throw new SluiceError('not_found', `no container ${wanted} on this node`, 'see `sluice endpoint list`');

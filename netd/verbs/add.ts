@@ -1,22 +1,30 @@
 /** ADD: makes an endpoint, whole or not at all. */
-import type { AttachRequest } from '../../cni/request.ts';
+
 import type { RelayedCall } from '../../cni/relay.ts';
-import { type CniResult, addResult } from '../../cni/result.ts';
+import type { AttachRequest } from '../../cni/request.ts';
+import { addResult, type CniResult } from '../../cni/result.ts';
 import { decideTenant } from '../../cni/tenant.ts';
-import { type Netns, openNetns, ownNetnsInode } from '../../linux/netns.ts';
+import { findLink } from '../../linux/links.ts';
+import type { Netns } from '../../linux/netns.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { SluiceError } from '../../model/errors.ts';
+import { openContainerNetns } from '../container-netns.ts';
 import { type Netd, requireReady } from '../context.ts';
 import { designEndpoint } from '../design.ts';
 import { type AttachContext, applyEndpoint, detachEndpoint } from '../endpoint-apply.ts';
-import { openIfAlive } from '../endpoint-observe.ts';
 import { planFromNothing } from '../endpoint-plan.ts';
+import type { Kernel } from '../kernel.ts';
 
 /** @throws SluiceError when it could not be done; nothing is left of it then. */
 export function add(netd: Netd, request: AttachRequest, call: RelayedCall): Promise<CniResult> {
   return netd.locks(request.containerId, async () => {
     const { view, attach } = requireReady(netd);
-    const tenant = decideTenant({ conf: request.config, args: request.args, namespaceMap: view.namespaces, tenants: view.tenants });
+    const tenant = decideTenant({
+      conf: request.config,
+      args: request.args,
+      namespaceMap: view.namespaces,
+      tenants: view.tenants,
+    });
     await makeWay(netd, attach, request);
     using netns = openContainerNetns(request, call);
     const { endpoint, reservation } = designEndpoint({
@@ -30,34 +38,28 @@ export function add(netd: Netd, request: AttachRequest, call: RelayedCall): Prom
   });
 }
 
-/**
- * The relay's own handle leads to the namespace also where the path is a mount that only the
- * runtime sees; the path serves a runtime in another pid namespace.
- */
-function openContainerNetns(request: AttachRequest, { netns: handle }: RelayedCall): Netns {
-  const netns = (handle && openQuietly(`/proc/${handle.pid}/fd/${handle.fd}`)) ?? openNetns(request.netns);
-  if (netns.inode !== ownNetnsInode || request.netnsOverride) return netns;
-  netns[Symbol.dispose]();
-  throw new SluiceError('invalid_environment', 'CNI_NETNS is the network namespace of the node itself', 'give the container a network namespace of its own');
-}
-
-function openQuietly(path: string): Netns | undefined {
-  try {
-    return openNetns(path);
-  } catch {
-    return undefined;
-  }
-}
-
 /** An endpoint of the same name is in the way, unless only a record of it is left. */
-async function makeWay(netd: Netd, attach: AttachContext, { containerId, ifName }: AttachRequest): Promise<void> {
+async function makeWay(
+  netd: Netd,
+  attach: AttachContext,
+  { containerId, ifName }: AttachRequest,
+): Promise<void> {
   const present = netd.registry.get(containerId, ifName);
   if (present === undefined) return;
-  using alive = present.phase === 'ready' ? openIfAlive(present) : undefined;
-  if (alive !== undefined) {
-    throw new SluiceError('already_exists', `container ${containerId} is attached as ${ifName} already`, 'call DEL first');
+  if (present.phase === 'ready' && (await hasLinks(netd.kernel, present))) {
+    throw new SluiceError(
+      'already_exists',
+      `container ${containerId} is attached as ${ifName} already`,
+      'call DEL first',
+    );
   }
   await undo(netd, attach, present);
+}
+
+/** A veth pair dies with the container's namespace, so its host end tells whether the container lives. */
+async function hasLinks({ route }: Kernel, { nics }: Endpoint): Promise<boolean> {
+  const links = await Promise.all(nics.map(({ hostIf }) => findLink(route, hostIf)));
+  return links.some((link) => link !== undefined);
 }
 
 async function build(netd: Netd, attach: AttachContext, endpoint: Endpoint, netns: Netns): Promise<void> {
@@ -75,6 +77,9 @@ async function build(netd: Netd, attach: AttachContext, endpoint: Endpoint, netn
 async function undo(netd: Netd, attach: AttachContext, endpoint: Endpoint): Promise<void> {
   const failures = await detachEndpoint(attach, endpoint);
   if (failures.length === 0) return netd.registry.release(endpoint);
-  netd.log.error({ container: endpoint.containerId, failures: failures.map(String) }, 'an endpoint could not be taken away whole');
+  netd.log.error(
+    { container: endpoint.containerId, failures: failures.map(String) },
+    'an endpoint could not be taken away whole',
+  );
   await netd.registry.advance(endpoint, 'removing');
 }

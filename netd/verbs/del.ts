@@ -19,14 +19,25 @@ export function del(netd: Netd, request: DelRequest): Promise<void> {
  */
 export async function removeEndpoint(netd: Netd, endpoint: Endpoint): Promise<void> {
   const facts = netd.facts();
-  if (facts === undefined) throw new SluiceError('try_again', 'this node does not know its blocks yet', 'start the server: systemctl start sluice-server, or sluice up');
+  if (facts === undefined)
+    throw new SluiceError(
+      'try_again',
+      'this node does not know its blocks yet',
+      'start the server: systemctl start sluice-server, or sluice up',
+    );
   const leaving = await netd.registry.advance(endpoint, 'removing');
   netd.checkpoint('del:recorded');
-  const failures = await detachEndpoint({ kernel: netd.kernel, facts, plane: netd.plane(), checkpoint: netd.checkpoint }, leaving);
+  const failures = await detachEndpoint(
+    { kernel: netd.kernel, facts, plane: netd.plane(), checkpoint: netd.checkpoint },
+    leaving,
+  );
   if (failures.length > 0) {
     // The runtime is told that all is well, as the specification wants; the record stays, so
     // that its addresses stay held until a reconciliation has finished the work.
-    netd.log.error({ container: endpoint.containerId, failures: failures.map(String) }, 'an endpoint could not be taken away whole');
+    netd.log.error(
+      { container: endpoint.containerId, failures: failures.map(String) },
+      'an endpoint could not be taken away whole',
+    );
     return;
   }
   await netd.registry.release(leaving);

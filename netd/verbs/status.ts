@@ -8,11 +8,20 @@ export async function status(netd: Netd): Promise<void> {
   const { attach } = ready(netd);
   const uplink = await findLink(netd.kernel.route, attach.facts.uplink);
   if (uplink?.up !== true) {
-    throw new SluiceError('limited', `the uplink ${attach.facts.uplink} is ${uplink === undefined ? 'missing' : 'down'}`, `bring it up: ip link set ${attach.facts.uplink} up`);
+    throw new SluiceError(
+      'limited',
+      `the uplink ${attach.facts.uplink} is ${uplink === undefined ? 'missing' : 'down'}`,
+      `bring it up: ip link set ${attach.facts.uplink} up`,
+    );
   }
   for (const bridge of Object.values(attach.facts.bridges)) {
     const link = await findLink(netd.kernel.route, bridge.name);
-    if (link?.up !== true) throw new SluiceError('limited', `the ${bridge.side} bridge ${bridge.name} is missing or down`, 'restart netd to have the node repaired');
+    if (link?.up !== true)
+      throw new SluiceError(
+        'limited',
+        `the ${bridge.side} bridge ${bridge.name} is missing or down`,
+        'restart netd to have the node repaired',
+      );
   }
 }
 
