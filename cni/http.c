@@ -65,7 +65,8 @@ static const char *field(const char *head, const char *end, const char *name) {
   size_t length = strlen(name);
   for (const char *line = head; (line = memmem(line, (size_t)(end - line), "\r\n", 2)) != NULL;) {
     line += 2;
-    if ((size_t)(end - line) <= length || strncasecmp(line, name, length) != 0 || line[length] != ':') continue;
+    if ((size_t)(end - line) <= length || line[length] != ':') continue;
+    if (strncasecmp(line, name, length) != 0) continue;
     for (line += length + 1; line < end && (*line == ' ' || *line == '\t');) line++;
     return line;
   }

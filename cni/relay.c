@@ -29,7 +29,7 @@
 #define LONGEST_INPUT (1024 * 1024)
 /* A result carries prevResult back, so it can outgrow the input, but not without end. */
 #define LONGEST_OUTPUT (4 * LONGEST_INPUT)
-/* PATH_MAX: a longer path cannot exist. With it the request's head stays below MAX_HEADER_BYTES of relay.ts. */
+/* PATH_MAX: no path is longer. With it the request's head stays below MAX_HEADER_BYTES of relay.ts. */
 #define LONGEST_VARIABLE 4096
 
 /* A live netd accepts at once: only a full backlog or a stopped process lets a connect wait. */
@@ -72,7 +72,8 @@ static int fail(const struct call *call, enum cni_code code, const char *message
   snprintf(number, sizeof number, ",\"code\":%d,\"msg\":", (int)code);
   struct call last = *call;
   last.deadline = now_ms() + 1000;
-  if (buffer_text(&out, "{\"cniVersion\":") && json_quote(&out, version_of(call)) && buffer_text(&out, number) && json_quote(&out, message) && buffer_text(&out, ",\"details\":") &&
+  if (buffer_text(&out, "{\"cniVersion\":") && json_quote(&out, version_of(call)) &&
+      buffer_text(&out, number) && json_quote(&out, message) && buffer_text(&out, ",\"details\":") &&
       json_quote(&out, details) && buffer_text(&out, "}\n")) {
     print(&last, &out, 1);
   }
@@ -82,10 +83,11 @@ static int fail(const struct call *call, enum cni_code code, const char *message
 
 /* netd cannot be asked. To STATUS that is 50, 'not available', by the specification; else 'try again'. */
 static int away(const struct call *call, const char *socket_path, const char *what) {
+  static const char details[] = "start it with 'systemctl start sluice-netd' or 'sluice up', "
+                                "or see its log if it runs; then try again";
   char message[512];
   snprintf(message, sizeof message, "netd at %s %s", socket_path, what);
-  return fail(call, call->is_status ? NOT_AVAILABLE : TRY_AGAIN, message,
-              "start it with 'systemctl start sluice-netd' or 'sluice up', or see its log if it runs; then try again");
+  return fail(call, call->is_status ? NOT_AVAILABLE : TRY_AGAIN, message, details);
 }
 
 /*
@@ -102,7 +104,8 @@ static int answer_version(const struct call *call) {
 }
 
 static int usage(void) {
-  fputs("CNI plugin sluice-cni v" PLUGIN_VERSION "\nCNI protocol versions supported: " VERSIONS_TEXT "\n", stderr);
+  fputs("CNI plugin sluice-cni v" PLUGIN_VERSION "\n"
+        "CNI protocol versions supported: " VERSIONS_TEXT "\n", stderr);
   return 0;
 }
 
@@ -220,14 +223,19 @@ static const char *exchange(const struct call *call, int fd, const struct buffer
   enum http state = HTTP_MORE;
   bool end = false;
   /* A server may refuse before it has read everything: then sending ends or fails, yet an answer is there. */
-  if (send_all(fd, request->bytes, request->length, call->deadline) == IO_TIMEOUT) what = "did not read the request in time";
+  if (send_all(fd, request->bytes, request->length, call->deadline) == IO_TIMEOUT) {
+    what = "did not read the request in time";
+  }
   while (what == NULL && state == HTTP_MORE && !end) {
     enum io got = read_some(fd, &response, call->deadline, &end);
     if (got == IO_DONE) state = http_parse(&response, status, body);
-    else what = got == IO_TIMEOUT ? "did not answer in time" : got == IO_TOO_LARGE ? "answered too much" : strerror(errno);
+    else if (got == IO_TIMEOUT) what = "did not answer in time";
+    else what = got == IO_TOO_LARGE ? "answered too much" : strerror(errno);
   }
   if (what == NULL && state == HTTP_MORE) what = "cut its answer short";
-  if (what == NULL && state == HTTP_BROKEN) what = "did not answer as netd does; another program may hold the socket";
+  if (what == NULL && state == HTTP_BROKEN) {
+    what = "did not answer as netd does; another program may hold the socket";
+  }
   free(response.bytes);
   return what;
 }

@@ -6,7 +6,7 @@ import { quoted } from './error.ts';
 /** The request line is `POST /cni`; 200 makes the plugin exit with 0, any other status with 1. */
 export const CNI_ROUTE = '/cni';
 
-/** 7 variables of at most 4096 bytes, each three bytes in percent-encoding, and room for the rest of the head. */
+/** 7 variables of at most 4096 bytes, threefold in percent-encoding, and room for the rest of the head. */
 export const MAX_HEADER_BYTES = 96 * 1024;
 
 /** The relay refuses longer input itself. */

@@ -1,4 +1,4 @@
-/** One call of the plugin, from environment and standard input to a typed request; everything is checked here. */
+/** One call of the plugin, from environment and standard input to a typed request, checked as a whole. */
 import type { Ipv4, Mac } from '../model/addresses.ts';
 import type { Bandwidth, Dns, PublishedPort, Side } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';

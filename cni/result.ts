@@ -1,4 +1,4 @@
-/** What ADD answers: an endpoint in the words of each version of the specification, after what came before us. */
+/** What ADD answers: an endpoint in the words of each version, appended to what came before us. */
 import { type Cidr, cidrPrefix } from '../model/addresses.ts';
 import type { Dns, Endpoint, Nic } from '../model/endpoint.ts';
 import type { Interface, IpConfig, PreviousResult, Route } from './previous.ts';

@@ -1,4 +1,4 @@
-/** What a runtime may ask for one container: the capability arguments under `runtimeConfig`, in either capitalisation. */
+/** What a runtime may ask for one container: the keys of `runtimeConfig`, in either capitalisation. */
 import ipaddr from 'ipaddr.js';
 import * as z from 'zod';
 import { Ipv4, Mac } from '../model/addresses.ts';
@@ -81,7 +81,7 @@ const DnsWish = goObject(
   return Object.keys(dns).length === 0 ? null : dns;
 });
 
-/** 0 is not 'any port': runtimes choose one themselves before they call us, and leave out what is not published. */
+/** 0 is not 'any port': runtimes choose one before they call us, and leave out what is not published. */
 const PortNumber = z.int().min(1).max(65_535);
 
 const TransportProtocol = z

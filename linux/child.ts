@@ -1,6 +1,5 @@
 /** Long-running child processes of ours: each in a session of its own, and told by its stdin when its parent dies. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { readLines } from './ndjson.ts';
 
 export interface Exit {
@@ -64,31 +63,11 @@ function exitOf(child: ChildProcess): Promise<Exit> {
  * Runs a program on this process's own terminal and waits for it.
  * @returns its exit code; 1 when a signal ended it.
  */
-export async function runAttached(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+export async function runAttached(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
   const { code } = await exitOf(spawn(program, args, { stdio: 'inherit', env }));
   return code ?? 1;
-}
-
-/**
- * Names a process for good, where a pid alone may be given again: field 22 of /proc/PID/stat, clock ticks since boot.
- * @returns undefined when there is no such process, or only its zombie.
- */
-export function startTimeOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name in parentheses may hold anything; what follows its last one is numbers.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? undefined : Number(fields[19]);
-  } catch {
-    return undefined;
-  }
-}
-
-/** @returns false when there is no such process any more. */
-export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
-  try {
-    return process.kill(pid, signal);
-  } catch {
-    return false;
-  }
 }

@@ -7,8 +7,8 @@ import { type ApiReply, type ApiRequest, type Match, type Route, routeFinder } f
 import { listenPrivately } from './private-socket.ts';
 
 const BODY_LIMIT_BYTES = 2 ** 20;
-/** The CNI relay sends the runtime's environment in headers; CNI_ARGS alone may have many KiB. */
-const HEADER_LIMIT_BYTES = 64 * 2 ** 10;
+/** The CNI relay sends seven variables of at most 4096 bytes as headers, each byte up to three characters. */
+const HEADER_LIMIT_BYTES = 96 * 2 ** 10;
 /** A client that sends slower than this holds a connection for nothing: local ones need microseconds. */
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;

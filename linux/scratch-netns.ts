@@ -27,5 +27,9 @@ export function inScratchNetns<T>(section: () => T extends PromiseLike<unknown> 
 }
 
 function refused(): SluiceError {
-  return new SluiceError('kernel_refused', 'the kernel refused a new network namespace', 'sluice needs root with CAP_SYS_ADMIN');
+  return new SluiceError(
+    'kernel_refused',
+    'the kernel refused a new network namespace',
+    'sluice needs root with CAP_SYS_ADMIN',
+  );
 }

@@ -1,5 +1,7 @@
 /** The role `netd`: puts its parts together and opens its socket. */
 import path from 'node:path';
+import { parseRequest } from '../cni/request.ts';
+import { NEWEST_CNI_VERSION } from '../cni/version.ts';
 import type { ApiClient } from '../linux/api-client.ts';
 import { localClient } from '../linux/api-client.ts';
 import { findLink } from '../linux/links.ts';
@@ -100,6 +102,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     reconciler.request();
     probes.keep([...view.probes.values()]);
   });
+  rehearse();
   reconciler.request();
   log.info({ node, endpoints: registry.all().length }, 'netd is up');
 
@@ -113,6 +116,12 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
       kernel.close();
     },
   };
+}
+
+/** The first request costs 9 ms of compiling schemas, later ones 0.02: better now than in the first ADD. */
+function rehearse(): void {
+  const env = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'none', CNI_NETNS: '/none', CNI_IFNAME: 'eth0' };
+  parseRequest(env, JSON.stringify({ cniVersion: NEWEST_CNI_VERSION, name: 'none', type: 'none' }));
 }
 
 /** @returns undefined as long as the server has not named this node's blocks, or the uplink is away. */

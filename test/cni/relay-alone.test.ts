@@ -1,4 +1,4 @@
-/** What the relay answers itself, how it behaves in strange processes, and the namespace it holds open. Needs root. */
+/** What the relay answers itself, strange processes, and the namespace it holds open. Needs root. */
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readRelayedCall } from '../../cni/relay.ts';

@@ -1,4 +1,4 @@
-/** The relay while netd is away, silent, or not netd: an error that says what to start, within a bounded time. Needs root. */
+/** The relay while netd is away, silent, or not netd: a clear error within a bounded time. Needs root. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, writeFileSync } from 'node:fs';

@@ -54,6 +54,8 @@ describe("the relay's JSON reader", () => {
 
   const rows: [string, string][] = [
     ['{"cniVersion":"\\ud83d\\ude00\\u00fc"}', '😀ü'],
+    ['{"cniVersion":"\\ud800\\udc00\\udbff\\udfff"}', '\u{10000}\u{10ffff}'],
+    ['{"cniVersion":"\\ud800\\ue000"}', '1.1.0'],
     ['{"cniVersion":"a","cniVersion":1}', '1.1.0'],
     ['{"cniVersion":"a\\u0000b"}', '1.1.0'],
     ['{"cniVersion":"\\ud83d"}', '1.1.0'],
