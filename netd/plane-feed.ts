@@ -7,6 +7,8 @@ import { PlaneIds } from '../tagqueue/plane-ids.ts';
 import { openPortPlane, type PortPlane } from '../tagqueue/port-binding.ts';
 
 const RETRY_MS = 200;
+/** The relay gives a call up after 60 s (cni/relay.h): no ADD uses a plane that was replaced longer ago. */
+const LONGEST_CALL_MS = 60_000;
 
 export interface PlaneFeed {
   /** Stays open while tagqueue is away: the programs are in the kernel. */
@@ -24,9 +26,8 @@ export function followPlane(
 
   async function follow(): Promise<void> {
     for await (const line of tagqueue.stream('/v1/plane?watch=1', signal)) {
-      const next = openPortPlane(PlaneIds.parse(line));
-      plane?.[Symbol.dispose]();
-      plane = next;
+      retire(plane);
+      plane = openPortPlane(PlaneIds.parse(line));
       changed();
     }
   }
@@ -43,4 +44,9 @@ export function followPlane(
 
   void followForEver();
   return { current: () => plane };
+}
+
+/** An ADD under way may still hold the plane: closed at once, its descriptors could come to mean something else. */
+function retire(plane: PortPlane | undefined): void {
+  if (plane !== undefined) setTimeout(() => plane[Symbol.dispose](), LONGEST_CALL_MS).unref();
 }

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <linux/bpf.h>
+#include <stdbool.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
@@ -35,6 +38,15 @@ static __always_inline void increment(void *map, __u32 index) {
   if (counter) (*counter)++;
 }
 
+/* As much of the frame's beginning as fits; nothing of one that has no Ethernet header. */
+static __always_inline void capture_head(struct __sk_buff *skb, struct drop *drop) {
+  __u32 bytes = skb->len;
+  if (bytes < ETH_HLEN) return;
+  barrier_var(bytes); /* else clang merges both comparisons into one that kernel 6.1's verifier cannot follow */
+  if (bytes > HEAD_BYTES) bytes = HEAD_BYTES;
+  if (bpf_skb_load_bytes(skb, 0, drop->head, bytes) == 0) drop->captured = bytes;
+}
+
 /* A full ring means that nobody reads or somebody floods: the packet is then only counted. */
 static __always_inline void log_drop(struct __sk_buff *skb, enum hook hook, enum reason reason) {
   struct drop *drop = bpf_ringbuf_reserve(&drop_log, sizeof(*drop), 0);
@@ -42,7 +54,6 @@ static __always_inline void log_drop(struct __sk_buff *skb, enum hook hook, enum
   const struct port *port = port_of(skb);
   __u32 mark = skb->mark;
   __u32 length = skb->len;
-  __u32 captured = length < HEAD_BYTES ? length : HEAD_BYTES;
 
   __builtin_memset(drop, 0, sizeof(*drop));
   drop->ktime_ns = bpf_ktime_get_ns();
@@ -51,14 +62,19 @@ static __always_inline void log_drop(struct __sk_buff *skb, enum hook hook, enum
   drop->reason = reason;
   drop->length = length < 0xffff ? length : 0xffff;
   drop->hook = hook;
-  if (captured > 0 && bpf_skb_load_bytes(skb, 0, drop->head, captured) == 0) drop->captured = captured;
+  capture_head(skb, drop);
   /* Readers poll: waking one per packet would let a flood buy CPU time. */
   bpf_ringbuf_submit(drop, BPF_RB_NO_WAKEUP);
 }
 
+/* The bridge copies every broadcast to every port. That other tenants do not get it is no event. */
+static __always_inline bool is_flooded(struct __sk_buff *skb, enum hook hook) {
+  return hook == HOOK_PORT_OUT && (skb->pkt_type == PACKET_BROADCAST || skb->pkt_type == PACKET_MULTICAST);
+}
+
 static __noinline int refuse(struct __sk_buff *skb, enum hook hook, enum reason reason) {
   increment(&drops, reason);
-  log_drop(skb, hook, reason);
+  if (!is_flooded(skb, hook)) log_drop(skb, hook, reason);
   return TC_ACT_SHOT;
 }
 

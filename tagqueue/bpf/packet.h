@@ -46,8 +46,22 @@ static __always_inline long load_ipv4(struct __sk_buff *skb, struct iphdr *ip) {
   return bpf_skb_load_bytes(skb, ETH_HLEN, ip, sizeof(*ip));
 }
 
-static __always_inline __sum16 fold_checksum(__s64 sum) {
-  sum = (sum & 0xffff) + ((sum >> 16) & 0xffff);
-  sum = (sum & 0xffff) + (sum >> 16);
+/* Adds up words for an Internet checksum, which does not mind their width or byte order (RFC 1071). */
+static __always_inline __u64 sum_of_words(const __u32 *words, int count) {
+  __u64 sum = 0;
+  for (int i = 0; i < count; i++) sum += words[i];
+  return sum;
+}
+
+/* What takes the words out of a sum again: in one's complement, their complement. */
+static __always_inline __u64 less_words(const __u32 *words, int count) {
+  __u64 sum = 0;
+  for (int i = 0; i < count; i++) sum += (__u32)~words[i];
+  return sum;
+}
+
+/* For sums of up to 16 words. */
+static __always_inline __sum16 fold_checksum(__u64 sum) {
+  for (int i = 0; i < 4; i++) sum = (sum & 0xffff) + (sum >> 16);
   return ~sum;
 }

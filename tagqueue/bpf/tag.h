@@ -47,14 +47,15 @@ static __always_inline __u64 tag_mac(const struct key *key, const struct iphdr *
 
 /*
  * Changes header length and total length, and the checksum by the difference (RFC 1624), so that a header
- * which was damaged before stays recognisably damaged.
+ * which was damaged before stays recognisably damaged. `change` is what the options add to the sum.
  */
-static __always_inline void resize_header(struct iphdr *ip, __u8 ihl, __u16 tot_len, __s64 sum) {
-  __be32 *first_word = (__be32 *)ip;
-  __be32 before = *first_word;
+static __always_inline void resize_header(struct iphdr *ip, __u8 ihl, __u16 tot_len, __u64 change) {
+  __u32 before, after; /* the header's first word, which holds both lengths */
+  __builtin_memcpy(&before, ip, sizeof(before));
   ip->ihl = ihl;
   ip->tot_len = bpf_htons(tot_len);
-  ip->check = fold_checksum(bpf_csum_diff(&before, sizeof(before), first_word, sizeof(before), sum));
+  __builtin_memcpy(&after, ip, sizeof(after));
+  ip->check = fold_checksum((__u16)~ip->check + change + less_words(&before, 1) + after);
 }
 
 /* Puts the tag right behind a header without options. The packet is unusable when this refuses. */
@@ -80,8 +81,7 @@ static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct i
   long no_room = bpf_skb_adjust_room(skb, TAG_BYTES, BPF_ADJ_ROOM_NET, BPF_F_ADJ_ROOM_FIXED_GSO);
   REFUSE_IF(no_room, REASON_NO_ROOM);
 
-  __s64 sum = bpf_csum_diff(0, 0, (__be32 *)&header.tag, TAG_BYTES, (__u16)~ip->check);
-  resize_header(&header.ip, IHL_TAGGED, tot_len, sum);
+  resize_header(&header.ip, IHL_TAGGED, tot_len, sum_of_words((__u32 *)&header.tag, TAG_BYTES / 4));
   long unwritten = bpf_skb_store_bytes(skb, ETH_HLEN, &header, sizeof(header), BPF_F_RECOMPUTE_CSUM);
   REFUSE_IF(unwritten, REASON_NO_ROOM);
   increment(&counts, COUNT_TAGGED);
@@ -114,8 +114,8 @@ static __always_inline enum reason take_tag(struct __sk_buff *skb, struct iphdr 
   long stuck = bpf_skb_adjust_room(skb, -TAG_BYTES, BPF_ADJ_ROOM_NET,
                                    BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET);
   REFUSE_IF(stuck, REASON_NO_ROOM);
-  __s64 sum = bpf_csum_diff((__be32 *)&tag, TAG_BYTES, 0, 0, (__u16)~ip->check);
-  resize_header(ip, ip->ihl - TAG_BYTES / 4, tot_len - TAG_BYTES, sum);
+  __u64 change = less_words((__u32 *)&tag, TAG_BYTES / 4);
+  resize_header(ip, ip->ihl - TAG_BYTES / 4, tot_len - TAG_BYTES, change);
   long unwritten = bpf_skb_store_bytes(skb, ETH_HLEN, ip, sizeof(*ip), BPF_F_RECOMPUTE_CSUM);
   REFUSE_IF(unwritten, REASON_NO_ROOM);
 
