@@ -111,33 +111,38 @@ export async function detachProgram(netlink: Netlink, ifindex: number, direction
   await ignoring('ENOENT', ignoring('EINVAL', request));
 }
 
-/** Takes clsact with all programs off an interface. */
+/** Takes clsact with all programs off an interface. One without clsact is no error. */
 export async function removeClsact(netlink: Netlink, ifindex: number): Promise<void> {
   const payload = Buffer.concat([
     tcmsg(ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0),
     attribute(TCA_KIND, text('clsact')),
   ]);
-  await ignoring(
-    'ENOENT',
-    ignoring('EINVAL', netlink.request(`remove clsact from link ${ifindex}`, RTM_DELQDISC, payload)),
-  );
+  const request = netlink.request(`remove clsact from link ${ifindex}`, RTM_DELQDISC, payload);
+  await ignoring('ENOENT', ignoring('EINVAL', request));
+}
+
+/** Takes clsact off an interface unless somebody's filters are still on it. */
+export async function removeIdleClsact(netlink: Netlink, ifindex: number): Promise<void> {
+  const ingress = await dumpFilters(netlink, ifindex, 'ingress');
+  const egress = await dumpFilters(netlink, ifindex, 'egress');
+  if (ingress.length + egress.length === 0) await removeClsact(netlink, ifindex);
 }
 
 /** The programs in our place on an interface: at most one per direction. */
 export async function listPrograms(netlink: Netlink, ifindex: number): Promise<AttachedProgram[]> {
   const found: AttachedProgram[] = [];
   for (const direction of ['ingress', 'egress'] as const) {
-    const entries = await netlink.dump(
-      `list the filters of link ${ifindex}`,
-      RTM_GETTFILTER,
-      tcmsg(ifindex, 0, PARENT[direction], 0),
-    );
-    for (const data of entries) {
+    for (const data of await dumpFilters(netlink, ifindex, direction)) {
       const program = programOf(data);
       if (program) found.push({ direction, ...program });
     }
   }
   return found;
+}
+
+function dumpFilters(netlink: Netlink, ifindex: number, direction: Direction): Promise<Buffer[]> {
+  const payload = tcmsg(ifindex, 0, PARENT[direction], 0);
+  return netlink.dump(`list the filters of link ${ifindex}`, RTM_GETTFILTER, payload);
 }
 
 function programOf(data: Buffer): { programId: number; name: string } | undefined {

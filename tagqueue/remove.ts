@@ -3,7 +3,7 @@ import { listPins, removePins, unmountBpffs } from '../linux/bpffs.ts';
 import { removeIfThere } from '../linux/files.ts';
 import { listLinks } from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
-import { detachProgram, listPrograms } from '../linux/tc.ts';
+import { detachProgram, listPrograms, removeIdleClsact } from '../linux/tc.ts';
 import type { NodeName } from '../model/names.ts';
 import { PROGRAM_NAMES } from './maps.ts';
 import { tcNameOf } from './observe.ts';
@@ -27,7 +27,8 @@ export async function removePlane(node: NodeName, runDir: string, stateDir: stri
 }
 
 async function detachOurs(route: Netlink, ifindex: number): Promise<void> {
-  for (const { direction, name } of await listPrograms(route, ifindex)) {
-    if (PROGRAM_NAMES.some((ours) => tcNameOf(ours) === name)) await detachProgram(route, ifindex, direction);
-  }
+  const programs = await listPrograms(route, ifindex);
+  const ours = programs.filter(({ name }) => PROGRAM_NAMES.some((one) => tcNameOf(one) === name));
+  for (const { direction } of ours) await detachProgram(route, ifindex, direction);
+  if (ours.length > 0) await removeIdleClsact(route, ifindex);
 }

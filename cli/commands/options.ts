@@ -1,0 +1,59 @@
+/** Options that many commands share. */
+import type { Argv } from 'yargs';
+
+/** The tree's root: --json is everybody's. */
+export type Root = Argv<{ json: boolean }>;
+
+export interface Common {
+  readonly json?: boolean | undefined;
+}
+
+export interface Changing extends Common {
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface Destroying extends Changing {
+  readonly yes?: boolean | undefined;
+}
+
+export function changing<T>(yargs: Argv<T>): Argv<T & { dryRun: boolean }> {
+  return yargs.option('dry-run', {
+    type: 'boolean',
+    default: false,
+    describe: 'Say what would be done, and do nothing',
+  }) as unknown as Argv<T & { dryRun: boolean }>;
+}
+
+export function destroying<T>(yargs: Argv<T>): Argv<T & { dryRun: boolean; yes: boolean }> {
+  return changing(yargs).option('yes', {
+    alias: 'y',
+    type: 'boolean',
+    default: false,
+    describe: 'Do not ask',
+  }) as unknown as Argv<T & { dryRun: boolean; yes: boolean }>;
+}
+
+export function server<T>(yargs: Argv<T>): Argv<T & { server: string | undefined }> {
+  return yargs.option('server', {
+    type: 'string',
+    describe: 'host:port of a server elsewhere, with its token in SLUICE_TOKEN',
+  }) as unknown as Argv<T & { server: string | undefined }>;
+}
+
+/** The options of a node that daemons and `up` take. */
+export function nodeFlags<T>(
+  yargs: Argv<T>,
+): Argv<T & { node?: string; uplink?: string; listen?: string; join?: string }> {
+  return yargs
+    .option('node', { type: 'string', describe: "This node's name (default: the host name)" })
+    .option('uplink', {
+      type: 'string',
+      describe: 'The interface that leads to the other nodes and the internet',
+    })
+    .option('listen', { type: 'string', describe: 'Serve other nodes on this address, HOST:PORT' })
+    .option('join', {
+      type: 'string',
+      describe: 'Belong to the cluster of this server, HOST:PORT',
+      conflicts: 'listen',
+    }) as unknown as Argv<T & { node?: string; uplink?: string; listen?: string; join?: string }>;
+}

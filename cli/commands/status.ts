@@ -1,0 +1,57 @@
+/** `sluice status`: how the node of this run directory is. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Argv } from 'yargs';
+import { show, table } from '../output.ts';
+import { placesOf } from '../places.ts';
+import { type NodeStatus, nodeStatus } from '../supervisor/status.ts';
+import { nodePlaces } from '../supervisor/up-file.ts';
+import type { Command } from './command.ts';
+import type { Common } from './options.ts';
+
+interface StatusFlags extends Common {
+  readonly wait?: boolean;
+  readonly timeout?: number;
+}
+
+export const status: Command<StatusFlags> = { flags: statusFlags, run: runStatus };
+
+function statusFlags(yargs: Argv): Argv {
+  return yargs
+    .option('wait', { type: 'boolean', default: false, describe: 'Wait until the node is ready' })
+    .option('timeout', { type: 'number', default: 60, describe: 'Seconds to wait at most' });
+}
+
+const LOOK_EVERY_MS = 100;
+
+/** Exit code 0: ready; 6: not ready; 5: nothing answers. */
+async function runStatus({ wait, timeout = 60, json }: StatusFlags): Promise<void> {
+  const places = nodePlaces(process.env, placesOf(process.env));
+  const until = Date.now() + timeout * 1_000;
+  let status = await nodeStatus(places);
+  while (wait && !status.ready && Date.now() < until) {
+    await sleep(LOOK_EVERY_MS);
+    status = await nodeStatus(places);
+  }
+  show(json, status, () => textOf(status));
+  process.exitCode = exitCodeOf(status);
+}
+
+function exitCodeOf({ ready, daemons }: NodeStatus): number {
+  if (ready) return 0;
+  return daemons.some(({ up }) => up) ? 6 : 5;
+}
+
+function textOf({ node, ready, daemons }: NodeStatus): string {
+  const rows = daemons.map((one) => [
+    one.daemon,
+    one.up ? 'up' : 'down',
+    one.ready ? 'ready' : 'not ready',
+    one.reason ?? '',
+  ]);
+  const hints = [...new Set(daemons.map(({ hint }) => hint))].filter((hint) => hint !== null);
+  return [
+    `node ${node ?? '(unknown)'} is ${ready ? 'ready' : 'not ready'}`,
+    table(['daemon', 'process', 'state', 'reason'], rows, ''),
+    ...hints.map((hint) => `  → ${hint}`),
+  ].join('\n');
+}

@@ -1,0 +1,34 @@
+/** All checks, in the order in which they are shown. */
+import type { Finding, MachineFacts, ThoroughFacts } from './facts.ts';
+import * as machine from './machine-checks.ts';
+import * as network from './network-checks.ts';
+import * as node from './node-checks.ts';
+
+/** What must hold before a node is put up; `sluice up` refuses when one of these fails. */
+export function machineFindings(facts: MachineFacts): Finding[] {
+  return [
+    machine.checkRoot(facts),
+    machine.checkObject(facts),
+    machine.checkSocketPaths(facts),
+    machine.checkPermissions(facts),
+    machine.checkRoom(facts),
+    network.checkUplink(facts),
+    network.checkMtu(facts),
+    network.checkPools(facts),
+    network.checkFirewalls(facts),
+    network.checkBridgeNetfilter(facts),
+    network.checkReversePath(facts),
+  ];
+}
+
+export function allFindings(facts: ThoroughFacts): Finding[] {
+  return [
+    ...machineFindings(facts),
+    ...node.checkFeatures(facts),
+    node.checkOffloads(facts),
+    node.checkForwarding(facts),
+    node.checkDaemons(facts),
+    node.checkVersions(facts),
+    node.checkClock(facts),
+  ];
+}

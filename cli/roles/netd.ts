@@ -1,0 +1,71 @@
+/** `sluice netd`: the network daemon in the foreground. */
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiClient } from '../../linux/api-client.ts';
+import { readCredential } from '../../linux/credential.ts';
+import { registerNode } from '../../linux/join.ts';
+import { Ipv4 } from '../../model/addresses.ts';
+import { asSluiceError } from '../../model/errors.ts';
+import type { IfName } from '../../model/names.ts';
+import { runNetd } from '../../netd/main.ts';
+import { requireUplink } from '../node-options.ts';
+import { type Role, runRole } from './role.ts';
+import { clientOfServer } from './server-client.ts';
+import { uplinkAddress } from './uplink-address.ts';
+
+export function netd(args: readonly string[]): Promise<number> {
+  return runRole('netd', args, async (role) => {
+    const { places, config, node, log, signal } = role;
+    const uplink = requireUplink(role);
+    const server = clientOfServer(role);
+    const running = await runNetd({
+      node,
+      uplink,
+      runDir: places.runDir,
+      stateDir: places.stateDir,
+      server,
+      services: servicesOf(role),
+      cooldownMs: config.network.addressCooldownSeconds * 1_000,
+      checkpoint: checkpointOf(process.env['SLUICE_FAIL_POINT']),
+      log,
+    });
+    void register(role, server, uplink);
+    if (!signal.aborted) await once(signal, 'abort');
+    await running.close();
+    server.close();
+  });
+}
+
+/** The server's own address, which containers have no business at. */
+function servicesOf({ places, listen, join }: Role): { address: Ipv4; port: number }[] {
+  const server = listen ?? readCredential(places.stateDir)?.server ?? join;
+  if (server === undefined) return [];
+  const [address, port] = server.split(':');
+  return [{ address: Ipv4.parse(address), port: Number(port) }];
+}
+
+/** For tests of crashes: the process dies at this very point. */
+function checkpointOf(failPoint: string | undefined): (point: string) => void {
+  if (failPoint === undefined) return () => {};
+  return (point) => {
+    if (point === failPoint) process.kill(process.pid, 'SIGKILL');
+  };
+}
+
+const LONGEST_PAUSE_MS = 5_000;
+
+/** Tells the server where this node is; until that has succeeded once, the node has no addresses to give. */
+async function register({ node, log, signal }: Role, server: ApiClient, uplink: IfName): Promise<void> {
+  let told = '';
+  for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    try {
+      await registerNode(server, node, await uplinkAddress(uplink));
+      return;
+    } catch (thrown) {
+      const { message, hint } = asSluiceError(thrown);
+      if (message !== told) log.warn({ hint }, `not registered with the server yet: ${message}`);
+      told = message;
+    }
+    await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+  }
+}

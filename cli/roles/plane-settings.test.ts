@@ -1,0 +1,91 @@
+import type { Cidr, Ipv4 } from '../../model/addresses.ts';
+import { type NodeView, viewOf } from '../../model/cluster-changes.ts';
+import type { ClusterKeys } from '../../model/keys.ts';
+import type { NodeName } from '../../model/names.ts';
+import { followPlaneSettings, planeSettingsOf } from './plane-settings.ts';
+
+const a = 'a' as NodeName;
+const settings = {
+  internalPool: '10.64.0.0/12' as Cidr,
+  externalPool: '10.80.0.0/12' as Cidr,
+  blockPrefix: 22,
+};
+const self = {
+  node: a,
+  uplinkAddress: '192.0.2.1' as Ipv4,
+  internalBlock: '10.64.0.0/22' as Cidr,
+  externalBlock: '10.80.0.0/22' as Cidr,
+  joinedAt: 0,
+};
+const view = (nodes: (typeof self)[]): NodeView =>
+  viewOf(1, { settings, tenants: [], nodes, namespaces: [], probes: [] });
+const keys = (epoch: number): ClusterKeys =>
+  ({ current: epoch, keys: [{ epoch, key: '00'.repeat(16) }] }) as unknown as ClusterKeys;
+
+/** A followed value that tests change by hand. */
+function source<T>(): {
+  current(): T | undefined;
+  changes(): AsyncIterable<T>;
+  set(value: T): void;
+  end(): void;
+} {
+  let value: T | undefined;
+  let ended = false;
+  let wake = Promise.withResolvers<void>();
+  const tell = (): void => {
+    wake.resolve();
+    wake = Promise.withResolvers();
+  };
+  return {
+    current: () => value,
+    async *changes(): AsyncGenerator<T> {
+      while (!ended) {
+        if (value !== undefined) yield value;
+        await wake.promise;
+      }
+    },
+    set(next): void {
+      value = next;
+      tell();
+    },
+    end(): void {
+      ended = true;
+      tell();
+    },
+  };
+}
+
+describe('planeSettingsOf', () => {
+  it('waits for the block and for the keys', () => {
+    expect(planeSettingsOf(a, undefined, keys(1))).toBeUndefined();
+    expect(planeSettingsOf(a, view([]), keys(1))).toBeUndefined();
+    expect(planeSettingsOf(a, view([self]), undefined)).toBeUndefined();
+    expect(planeSettingsOf(a, view([self]), keys(1))).toEqual({
+      internalPool: '10.64.0.0/12',
+      ownBlock: '10.64.0.0/22',
+      keys: keys(1),
+    });
+  });
+});
+
+describe('followPlaneSettings', () => {
+  it('tells what concerns the plane, once, and ends with its sources', async () => {
+    const cluster = source<NodeView>();
+    const key = source<ClusterKeys>();
+    const told = followPlaneSettings(a, cluster, key);
+    const first = told.next();
+    cluster.set(view([self]));
+    key.set(keys(1));
+    expect((await first).value).toMatchObject({ keys: { current: 1 } });
+
+    const second = told.next();
+    cluster.set(view([self])); // no news for the plane
+    key.set(keys(2));
+    expect((await second).value).toMatchObject({ keys: { current: 2 } });
+
+    const end = told.next();
+    cluster.end();
+    key.end();
+    expect((await end).done).toBe(true);
+  });
+});

@@ -1,0 +1,35 @@
+/** `sluice tagqueue`: the fence's daemon in the foreground. */
+import { followCluster, followKeys } from '../../store/cluster-client.ts';
+import { openMemoryStore } from '../../store/memory.ts';
+import { runTagqueue } from '../../tagqueue/main.ts';
+import { requireUplink } from '../node-options.ts';
+import { planeObject } from '../plane-object.ts';
+import { followPlaneSettings } from './plane-settings.ts';
+import { runRole } from './role.ts';
+import { clientOfServer } from './server-client.ts';
+
+export function tagqueue(args: readonly string[]): Promise<number> {
+  return runRole('tagqueue', args, async (role) => {
+    const { places, config, node, log, signal } = role;
+    const client = clientOfServer(role);
+    // tagqueue itself remembers on disk what it was told; remembering it twice would only cost writes.
+    const following = { client, store: openMemoryStore(), node, signal, log };
+    const cluster = await followCluster(following);
+    const keys = await followKeys(following);
+    try {
+      await runTagqueue({
+        node,
+        uplink: requireUplink(role),
+        runDir: places.runDir,
+        stateDir: places.stateDir,
+        object: config.tagqueue.object ?? planeObject(),
+        etherTypes: config.network.allowedEtherTypes,
+        settings: followPlaneSettings(node, cluster, keys),
+        signal,
+        log,
+      });
+    } finally {
+      client.close();
+    }
+  });
+}

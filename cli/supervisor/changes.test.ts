@@ -1,0 +1,47 @@
+import type { Link } from '../../linux/links.ts';
+import type { Ipv4 } from '../../model/addresses.ts';
+import { Config } from '../../model/config.ts';
+import type { NodeName } from '../../model/names.ts';
+import { type ChangesInput, changesOf } from './changes.ts';
+
+const input: ChangesInput = {
+  node: 'a' as NodeName,
+  uplink: { index: 2, name: 'up0', mtu: 1_500, up: true, ethernet: true } as unknown as Link,
+  uplinkAddress: '192.0.2.1' as Ipv4,
+  listen: undefined,
+  join: undefined,
+  network: Config.parse({}).network,
+  places: { runDir: '/r', stateDir: '/s', configFile: '/c', configNamed: false },
+  observed: { links: [], addresses: [], routes: [], settings: new Map([['net/ipv4/ip_forward', '0']]) },
+};
+const texts = (changed: Partial<ChangesInput> = {}): string[] =>
+  changesOf({ ...input, ...changed }).map(({ kind, what }) => `${kind} ${what}`);
+
+describe('changesOf', () => {
+  it('names the bridges with their MTU, the table, the programs, the mount and the files', () => {
+    const all = texts();
+    for (const line of [
+      'interface bridge si-a, MTU 1484',
+      'interface bridge se-a, MTU 1500',
+      'nftables table ip sluice_a',
+      'program eBPF on up0 ingress (clsact)',
+      'program eBPF on up0 egress (clsact)',
+      'mount bpf on /r/bpf, pins in /r/bpf/a',
+      'file /r/server.sock',
+      'route unreachable 10.64.0.0/12',
+    ]) {
+      expect(all).toContain(line);
+    }
+  });
+
+  it('shows old and new value of a setting, and only of those that would change', () => {
+    expect(texts()).toContain('sysctl net.ipv4.ip_forward: 0 → 1');
+    const settings = new Map([['net/ipv4/ip_forward', '1']]);
+    expect(texts({ observed: { ...input.observed, settings } }).join('\n')).not.toContain('ip_forward');
+  });
+
+  it('names the listening socket, and no server on a machine that joins', () => {
+    expect(texts({ listen: '192.0.2.1:7070' })).toContain('listen TCP 192.0.2.1:7070, for other nodes');
+    expect(texts({ join: '192.0.2.9:7070' }).join('\n')).not.toContain('server.sock');
+  });
+});

@@ -1,0 +1,127 @@
+/** What `sluice up` would change on this machine: for `--dry-run`, and so that nothing comes as a surprise. */
+import type { Link } from '../../linux/links.ts';
+import { type Cidr, cidrNth, cidrPrefix, type Ipv4 } from '../../model/addresses.ts';
+import type { Config } from '../../model/config.ts';
+import type { IfName, NodeName } from '../../model/names.ts';
+import { type NodeFacts, nodeFacts } from '../../netd/facts.ts';
+import { bridgeSettings, type NodeAction, type ObservedNode, planNode } from '../../netd/node-plan.ts';
+import { pinDirectoryOf } from '../../tagqueue/pins.ts';
+import { DAEMONS, type Places, socketOf } from '../places.ts';
+
+export interface Change {
+  readonly kind: 'interface' | 'sysctl' | 'nftables' | 'route' | 'program' | 'mount' | 'file' | 'listen';
+  /** What would be there; for a sysctl also what is there now. */
+  readonly what: string;
+}
+
+export interface ChangesInput {
+  readonly node: NodeName;
+  readonly uplink: Link;
+  readonly uplinkAddress: Ipv4;
+  readonly listen: string | undefined;
+  readonly join: string | undefined;
+  readonly network: Config['network'];
+  readonly places: Places;
+  readonly observed: ObservedNode;
+}
+
+/**
+ * A node that is new gets the first free block of each pool from its server; which one a cluster would give cannot be
+ * known before, so the first stands for it.
+ */
+export function changesOf(input: ChangesInput): Change[] {
+  const facts = factsOf(input);
+  const actions = planNode({ facts, peers: [], ownedLinks: new Set(), observed: input.observed });
+  return [
+    ...actions.flatMap((action) => changeOf(action, facts, input.observed)),
+    { kind: 'nftables', what: `table ip ${facts.table}` },
+    ...programs(input.uplink.name),
+    {
+      kind: 'mount',
+      what: `bpf on ${input.places.runDir}/bpf, pins in ${pinDirectoryOf(input.places.runDir, input.node)}`,
+    },
+    ...files(input),
+    ...(input.listen === undefined
+      ? []
+      : [{ kind: 'listen', what: `TCP ${input.listen}, for other nodes` } as const]),
+  ];
+}
+
+function factsOf({ node, uplink, uplinkAddress, network }: ChangesInput): NodeFacts {
+  const { internalPool, externalPool, blockPrefix } = network;
+  const first = (pool: Cidr): Cidr =>
+    cidrPrefix(pool) <= blockPrefix ? cidrNth(pool, blockPrefix, 0) : pool;
+  const self = {
+    node,
+    uplinkAddress,
+    internalBlock: first(internalPool),
+    externalBlock: first(externalPool),
+    joinedAt: 0,
+  };
+  return nodeFacts(self, { internalPool, externalPool, blockPrefix }, uplink.name, uplink.mtu);
+}
+
+function changeOf(action: NodeAction, facts: NodeFacts, observed: ObservedNode): Change[] {
+  switch (action.do) {
+    case 'bridge':
+      return [
+        { kind: 'interface', what: `bridge ${action.bridge.name}, MTU ${action.bridge.mtu}` },
+        ...bridgeSettings(action.bridge).map(
+          ({ name, value }): Change => ({ kind: 'sysctl', what: `${dotted(name)} = ${value}` }),
+        ),
+      ];
+    case 'bridge-mtu':
+      return [{ kind: 'interface', what: `MTU ${action.bridge.mtu} on ${action.bridge.name}` }];
+    case 'bridge-up':
+      return [{ kind: 'interface', what: `${action.bridge.name} up` }];
+    case 'bridge-address': {
+      const { gateway, block, name } = action.bridge;
+      return [
+        {
+          kind: 'interface',
+          what: `${gateway}/${cidrPrefix(block)} on ${name} (the server decides which block)`,
+        },
+      ];
+    }
+    case 'setting': {
+      const { name, value } = action.setting;
+      return [{ kind: 'sysctl', what: `${dotted(name)}: ${observed.settings.get(name)} → ${value}` }];
+    }
+    case 'route':
+      return [
+        {
+          kind: 'route',
+          what:
+            action.via === undefined
+              ? `unreachable ${action.to}`
+              : `${action.to} via ${action.via} dev ${facts.uplink}`,
+        },
+      ];
+    // Of an earlier start; the running node knows its peers, so these say nothing about what will be.
+    case 'unroute':
+    case 'remove-link':
+      return [];
+  }
+}
+
+const dotted = (name: string): string => name.replaceAll('/', '.');
+
+function programs(uplink: IfName): Change[] {
+  return ['ingress', 'egress'].map((direction) => ({
+    kind: 'program',
+    what: `eBPF on ${uplink} ${direction} (clsact)`,
+  }));
+}
+
+function files({ places, join }: ChangesInput): Change[] {
+  const daemons = DAEMONS.filter((daemon) => daemon !== 'server' || join === undefined);
+  const kept =
+    join === undefined
+      ? 'server.sqlite, server.pem, netd.sqlite, tagqueue.json'
+      : 'node.json, netd.sqlite, tagqueue.json';
+  return [
+    ...daemons.map((daemon): Change => ({ kind: 'file', what: socketOf(places, daemon) })),
+    { kind: 'file', what: `${places.runDir}/up.json` },
+    { kind: 'file', what: `${places.stateDir}: ${kept}` },
+  ];
+}

@@ -1,0 +1,97 @@
+/** How a node is, daemon by daemon, as far as their sockets tell: works from any network namespace. */
+
+import { localClient } from '../../linux/api-client.ts';
+import { readCredential } from '../../linux/credential.ts';
+import { isThere } from '../../linux/directories.ts';
+import { isAlive } from '../../linux/process.ts';
+import { asSluiceError } from '../../model/errors.ts';
+import { DAEMONS, type Daemon, type Places, socketOf } from '../places.ts';
+import { readUpRecord } from './up-file.ts';
+
+export interface DaemonStatus {
+  readonly daemon: Daemon;
+  /** Whether it answers. */
+  readonly up: boolean;
+  /** Whether it can do its work. */
+  readonly ready: boolean;
+  /** Why it is not ready, and what to do. */
+  readonly reason: string | null;
+  readonly hint: string | null;
+  readonly version: string | null;
+}
+
+export interface NodeStatus {
+  readonly ready: boolean;
+  /** null when nothing tells. */
+  readonly node: string | null;
+  /** The supervisor; null under systemd, or when nothing runs. */
+  readonly pid: number | null;
+  readonly daemons: readonly DaemonStatus[];
+}
+
+/** A daemon that is busy answers within this time, or it is in trouble. */
+const ANSWER_WITHIN_MS = 3_000;
+
+export async function nodeStatus(places: Places): Promise<NodeStatus> {
+  const record = readUpRecord(places);
+  const alive = record !== undefined && isAlive(record);
+  const expected = record?.daemons ?? expectedDaemons(places);
+  const answers = await Promise.all(expected.map((daemon) => ask(places, daemon)));
+  return {
+    ready: answers.every(({ status }) => status.ready),
+    node: record?.node ?? answers.map(({ node }) => node).find((node) => node !== undefined) ?? null,
+    pid: alive ? record.pid : null,
+    daemons: answers.map(({ status }) => status),
+  };
+}
+
+/** Without a supervisor's word: a machine that has joined a cluster runs no server. */
+function expectedDaemons(places: Places): readonly Daemon[] {
+  const joined = readCredential(places.stateDir) !== undefined && !isThere(socketOf(places, 'server'));
+  return joined ? DAEMONS.filter((daemon) => daemon !== 'server') : DAEMONS;
+}
+
+interface Answer {
+  readonly node: string | undefined;
+  readonly status: DaemonStatus;
+}
+
+/** The part of a daemon's answer that all of them share. */
+interface Told {
+  readonly ready?: boolean;
+  readonly node?: string;
+  readonly version?: string;
+  readonly reason?: string;
+  readonly hint?: string;
+  readonly problem?: { readonly detail: string; readonly hint: string };
+}
+
+async function ask(places: Places, daemon: Daemon): Promise<Answer> {
+  const client = localClient(socketOf(places, daemon), { timeoutMs: ANSWER_WITHIN_MS });
+  try {
+    const told = (await client.request('GET', '/v1/status')) as Told;
+    return { node: told.node, status: statusOf(daemon, told) };
+  } catch (thrown) {
+    const { message, hint } = asSluiceError(thrown);
+    const status = { daemon, up: false, ready: false, reason: message, hint, version: null };
+    return { node: undefined, status };
+  } finally {
+    client.close();
+  }
+}
+
+function statusOf(daemon: Daemon, told: Told): DaemonStatus {
+  const ready = told.ready === true;
+  return {
+    daemon,
+    up: true,
+    ready,
+    reason: ready ? null : (told.reason ?? told.problem?.detail ?? waitingFor(daemon)),
+    hint: ready ? null : (told.hint ?? told.problem?.hint ?? null),
+    version: told.version ?? null,
+  };
+}
+
+function waitingFor(daemon: Daemon): string {
+  return daemon === 'server' ? 'the cluster is being made' : 'it has not heard from the server yet';
+}
