@@ -196,6 +196,14 @@ export async function setLinkMtu(netlink: Netlink, index: number, mtu: number): 
   );
 }
 
+export async function setLinkMac(netlink: Netlink, index: number, mac: Mac): Promise<void> {
+  await netlink.request(
+    `set the MAC of link ${index} to ${mac}`,
+    RTM_SETLINK,
+    Buffer.concat([ifinfo(index), attribute(IFLA_ADDRESS, macToBytes(mac))]),
+  );
+}
+
 /**
  * A bridge port that neither learns addresses nor hears frames meant for others: what is where
  * is written down by us, so that no container can move an address or fill the table.

@@ -97,17 +97,32 @@ async function handle(daemon: Daemon, incoming: IncomingMessage, signal: AbortSi
   return route.handle(request);
 }
 
-/** What is too much is read and forgotten: closing at once would reset the connection before the answer is read. */
-async function readBody(incoming: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes <= BODY_LIMIT_BYTES) chunks.push(chunk);
-    else chunks.length = 0;
-  }
-  if (bytes <= BODY_LIMIT_BYTES) return Buffer.concat(chunks);
-  throw new SluiceError('too_large', `the request body has more than ${BODY_LIMIT_BYTES} bytes`, 'send less');
+/**
+ * What is too much is read and forgotten: closing at once would reset the connection before the answer is read.
+ * By events, because a stream's async iterator costs a third of a whole request.
+ */
+function readBody(incoming: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    incoming.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= BODY_LIMIT_BYTES) chunks.push(chunk);
+      else chunks.length = 0;
+    });
+    incoming.once('end', () =>
+      bytes <= BODY_LIMIT_BYTES ? resolve(Buffer.concat(chunks)) : reject(tooLarge()),
+    );
+    incoming.once('error', reject);
+  });
+}
+
+function tooLarge(): SluiceError {
+  return new SluiceError(
+    'too_large',
+    `the request body has more than ${BODY_LIMIT_BYTES} bytes`,
+    'send less',
+  );
 }
 
 function parseJson(body: Buffer): unknown {

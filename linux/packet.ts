@@ -2,7 +2,19 @@
 import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SluiceError } from '../model/errors.ts';
-import { AF_PACKET, bind, interfaceIndex, MSG_DONTWAIT, receiveFrom, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, sendto, setsockopt, socket } from './libc.ts';
+import {
+  AF_PACKET,
+  bind,
+  interfaceIndex,
+  MSG_DONTWAIT,
+  receiveFrom,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  sendto,
+  setsockopt,
+  socket,
+} from './libc.ts';
 import { inNetns, type Netns } from './netns.ts';
 
 /** linux/if_ether.h, in network byte order as the socket calls want it. */
@@ -60,7 +72,11 @@ export function openPacketSocket(netns: Netns, ifName: string, options: PacketOp
 function openBound(netns: Netns, ifName: string): number {
   const index = interfaceIndex(ifName);
   if (index === undefined) {
-    throw new SluiceError('not_found', `${netns.path} has no interface ${ifName}`, 'is the container still attached?');
+    throw new SluiceError(
+      'not_found',
+      `${netns.path} has no interface ${ifName}`,
+      'is the container still attached?',
+    );
   }
   const fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   // Bound with the protocol: until then it would see every interface of the namespace.
@@ -89,19 +105,24 @@ function socketOver(fd: number, ifName: string): PacketSocket {
 
   return {
     ifName,
-    send(frame) {
+    send(frame): void {
       try {
         sendto(fd, frame, 0, null);
       } catch (cause) {
-        throw new SluiceError('kernel_refused', `cannot send a frame on ${ifName}: ${String(cause)}`, 'is the interface up?', { cause });
+        throw new SluiceError(
+          'kernel_refused',
+          `cannot send a frame on ${ifName}: ${String(cause)}`,
+          'is the interface up?',
+          { cause },
+        );
       }
     },
-    take() {
+    take(): SeenFrame[] {
       const frames: SeenFrame[] = [];
       for (let frame = one(); frame !== undefined; frame = one()) frames.push(frame);
       return frames;
     },
-    async next(fits, timeoutMs) {
+    async next(fits, timeoutMs): Promise<SeenFrame | undefined> {
       const deadline = performance.now() + timeoutMs;
       for (;;) {
         for (let frame = one(); frame !== undefined; frame = one()) if (fits(frame)) return frame;

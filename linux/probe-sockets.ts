@@ -6,7 +6,23 @@ import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Ipv4, ipv4ToBytes } from '../model/addresses.ts';
 import { echoRequest } from './frames.ts';
-import { AF_INET, bind, connect, IPPROTO_ICMP, MSG_DONTWAIT, receive, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_RAW, SOCK_STREAM, SystemCallError, sendto, setsockopt, socket } from './libc.ts';
+import {
+  AF_INET,
+  bind,
+  connect,
+  IPPROTO_ICMP,
+  MSG_DONTWAIT,
+  receive,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOCK_STREAM,
+  SystemCallError,
+  sendto,
+  setsockopt,
+  socket,
+} from './libc.ts';
 import { inNetns, type Netns } from './netns.ts';
 
 const SOL_SOCKET = 1;
@@ -49,7 +65,12 @@ async function poll<T>(timeoutMs: number, ask: () => T | undefined): Promise<T |
  * @param payload  must be unlike that of any other echo under way: the answer is known by it
  * @returns the round trip in ms, or undefined when no answer came in time
  */
-export async function ping(netns: Netns, to: Ipv4, payload: Buffer, timeoutMs: number): Promise<number | undefined> {
+export async function ping(
+  netns: Netns,
+  to: Ipv4,
+  payload: Buffer,
+  timeoutMs: number,
+): Promise<number | undefined> {
   const fd = openIn(netns, SOCK_RAW, IPPROTO_ICMP);
   const into = Buffer.alloc(LARGEST_ANSWER);
   const isAnswer = (length: number): boolean => {
@@ -58,7 +79,8 @@ export async function ping(netns: Netns, to: Ipv4, payload: Buffer, timeoutMs: n
   };
   try {
     const begun = performance.now();
-    if (!trySend(fd, echoRequest(process.pid & 0xffff, 1, payload), { address: to, port: 0 })) return undefined;
+    if (!trySend(fd, echoRequest(process.pid & 0xffff, 1, payload), { address: to, port: 0 }))
+      return undefined;
     return await poll(timeoutMs, () => {
       for (;;) {
         const length = receive(fd, into, MSG_DONTWAIT);
@@ -91,7 +113,12 @@ export type TcpOutcome =
   | { readonly state: 'silent' };
 
 /** Connects from inside the namespace, says something, and reads until the other side closes or is silent. */
-export async function askTcp(netns: Netns, to: Destination, question: string, timeoutMs: number): Promise<TcpOutcome> {
+export async function askTcp(
+  netns: Netns,
+  to: Destination,
+  question: string,
+  timeoutMs: number,
+): Promise<TcpOutcome> {
   const fd = openIn(netns, SOCK_STREAM);
   try {
     const begun = performance.now();
@@ -174,7 +201,11 @@ function bindIn(netns: Netns, type: number, port: number): number {
  * @param port    0 for any free one
  * @param answer  what to say to a client at this address
  */
-export async function listenTcp(netns: Netns, port: number, answer: (client: string) => string): Promise<Listener> {
+export async function listenTcp(
+  netns: Netns,
+  port: number,
+  answer: (client: string) => string,
+): Promise<Listener> {
   const open = new Set<Socket>();
   const server = createServer((client) => {
     open.add(client);

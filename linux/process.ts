@@ -1,7 +1,7 @@
 /** Runs programs: by argument list, never through a shell; bounded in time and in what they may print. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SluiceError } from '../model/errors.ts';
@@ -135,6 +135,27 @@ export function isAlive({ pid, startedAt }: ProcessId): boolean {
   return identify(pid)?.startedAt === startedAt;
 }
 
+/**
+ * Processes whose network namespace is this one, without the calling process.
+ * @param netns  path of the namespace
+ */
+export function processesInNetns(netns: string): ProcessId[] {
+  const wanted = inodeOf(netns);
+  if (wanted === undefined) return [];
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid && inodeOf(`/proc/${pid}/ns/net`) === wanted)
+    .flatMap((pid) => identify(pid) ?? []);
+}
+
+function inodeOf(path: string): number | undefined {
+  try {
+    return statSync(path).ino;
+  } catch {
+    return undefined;
+  }
+}
+
 const GRACE_MS = 5_000;
 const POLL_MS = 10;
 
@@ -147,7 +168,11 @@ export async function stopProcess(process_: ProcessId, graceMs: number = GRACE_M
     if (!kill(process_, signal)) return;
     if (await endsWithin(process_, graceMs)) return;
   }
-  throw new SluiceError('program_failed', `process ${process_.pid} does not end`, 'it hangs in the kernel: see dmesg');
+  throw new SluiceError(
+    'program_failed',
+    `process ${process_.pid} does not end`,
+    'it hangs in the kernel: see dmesg',
+  );
 }
 
 function kill(id: ProcessId, signal: NodeJS.Signals): boolean {

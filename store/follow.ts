@@ -50,7 +50,7 @@ export async function follow<T>(options: FollowOptions<T>): Promise<Followed<T>>
     if (now === connected) return;
     connected = now;
     if (now) options.log.info({ path: options.path }, 'following the server');
-    else
+    else if (!options.signal.aborted)
       options.log.warn(
         { path: options.path, err: why },
         'the server is away; going on from the last known state',

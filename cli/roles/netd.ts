@@ -9,6 +9,7 @@ import { asSluiceError } from '../../model/errors.ts';
 import type { IfName } from '../../model/names.ts';
 import { runNetd } from '../../netd/main.ts';
 import { requireUplink } from '../node-options.ts';
+import { failPoints } from './fail-point.ts';
 import { type Role, runRole } from './role.ts';
 import { clientOfServer } from './server-client.ts';
 import { uplinkAddress } from './uplink-address.ts';
@@ -26,7 +27,7 @@ export function netd(args: readonly string[]): Promise<number> {
       server,
       services: servicesOf(role),
       cooldownMs: config.network.addressCooldownSeconds * 1_000,
-      checkpoint: checkpointOf(process.env['SLUICE_FAIL_POINT']),
+      checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       log,
     });
     void register(role, server, uplink);
@@ -42,14 +43,6 @@ function servicesOf({ places, listen, join }: Role): { address: Ipv4; port: numb
   if (server === undefined) return [];
   const [address, port] = server.split(':');
   return [{ address: Ipv4.parse(address), port: Number(port) }];
-}
-
-/** For tests of crashes: the process dies at this very point. */
-function checkpointOf(failPoint: string | undefined): (point: string) => void {
-  if (failPoint === undefined) return () => {};
-  return (point) => {
-    if (point === failPoint) process.kill(process.pid, 'SIGKILL');
-  };
 }
 
 const LONGEST_PAUSE_MS = 5_000;

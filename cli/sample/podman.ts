@@ -48,6 +48,8 @@ export function podmanOn(node: LabNode, tenants: readonly string[], plugins: str
         tenant,
         '--cgroups',
         'no-conmon',
+        '--cgroup-parent',
+        CGROUP,
         '--cap-add',
         'NET_RAW',
       ];
@@ -70,6 +72,7 @@ export async function removeContainers(directory: string): Promise<void> {
     env: { ...process.env, ...environmentOf(home) },
     timeoutMs: TIMEOUT_MS,
   });
+  removeCgroup(CGROUP);
 }
 
 /** What is true of podman's own files, it must not find in the machine's. */

@@ -25,7 +25,7 @@ export function watch(socket: PacketSocket, fits: (frame: SeenFrame) => boolean 
   const seen: SeenFrame[] = [];
   return {
     socket,
-    find(token) {
+    find(token): SeenFrame | undefined {
       seen.push(...socket.take().filter((frame) => fits(frame) && frame.bytes.includes(MARKER)));
       return seen.find(({ bytes }) => bytes.includes(token));
     },

@@ -78,6 +78,7 @@ describe('the pinned certificate', () => {
     const impostor = createServer({ key: pem, cert: pem }, (socket) => {
       socket.on('data', (chunk) => {
         heard += chunk.toString();
+        socket.destroy();
       });
       socket.on('error', () => {});
     });

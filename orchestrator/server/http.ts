@@ -16,7 +16,7 @@ import type { Principal } from './principal.ts';
 
 export interface Door {
   /** Undefined: plain HTTP, for the private socket. */
-  readonly tls?: { readonly key: string; readonly cert: string; readonly minVersion: 'TLSv1.3' };
+  readonly tls?: { readonly key: string; readonly cert: string };
   /** @throws SluiceError `unauthenticated` */
   identify(authorization: string | undefined): Promise<Principal>;
 }
@@ -25,10 +25,20 @@ declare module 'fastify' {
   interface FastifyRequest {
     who: Principal;
   }
+  interface FastifyContextConfig {
+    readonly operation?: string;
+  }
 }
 
 const BODY_LIMIT_BYTES = 2 ** 20;
 const SLOW_CLIENT_MS = 10_000;
+
+/** Node's own defaults let a silent stranger stay for two minutes. */
+const TLS_LIMITS = {
+  minVersion: 'TLSv1.3',
+  handshakeTimeout: SLOW_CLIENT_MS,
+  connectionsCheckingInterval: 1_000,
+} as const;
 
 /** @returns an application that listens nowhere yet */
 export function httpApp(
@@ -39,7 +49,7 @@ export function httpApp(
   log: Log,
 ): FastifyInstance {
   const app = fastify({
-    ...(door.tls && { https: door.tls }),
+    ...(door.tls && { https: { ...door.tls, ...TLS_LIMITS } }),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: SLOW_CLIENT_MS,
     routerOptions: { maxParamLength: 512 },
@@ -77,12 +87,6 @@ export function httpApp(
     });
   }
   return app;
-}
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    readonly operation?: string;
-  }
 }
 
 interface Around {
@@ -126,7 +130,8 @@ function send(
 
 function refuse(reply: FastifyReply, error: unknown, log: Log): FastifyReply {
   const problem = toProblem(ofFastify(error), log);
-  if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
+  // A stranger does not keep the connection, nor the time to send a body that nobody will read.
+  if (problem.status === 401) reply.headers({ 'www-authenticate': 'Bearer', connection: 'close' });
   return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }
 

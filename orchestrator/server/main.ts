@@ -80,7 +80,7 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
       return app;
     };
     await listenHere(open({ identify: () => Promise.resolve({ role: 'root' }) }), options.runDir);
-    const address = options.listen && (await listenAfar(open(farDoor(store, pem, now)), options.listen));
+    const address = options.listen && (await listenAfar(open(farDoor(store, pem)), options.listen));
     options.log.info({ address, fingerprint }, 'the server is ready');
     return { fingerprint, address, close };
   } catch (error) {
@@ -105,10 +105,10 @@ export function allOperations(metrics: Metrics, version: string): readonly Opera
   return [...operations, openapiOperation(operations, version)];
 }
 
-function farDoor(store: Store, pem: string, now: () => number): Door {
+function farDoor(store: Store, pem: string): Door {
   return {
-    tls: { key: pem, cert: pem, minVersion: 'TLSv1.3' },
-    identify: (authorization) => authenticate(store, authorization, now()),
+    tls: { key: pem, cert: pem },
+    identify: (authorization) => authenticate(store, authorization),
   };
 }
 
@@ -125,10 +125,8 @@ async function listenAfar(app: FastifyInstance, listen: string): Promise<string>
   } catch (cause) {
     throw cannotListen(listen, cause);
   }
-  return app
-    .addresses()
-    .map(({ address, port }) => `${address}:${port}`)
-    .join(' ');
+  const bound = app.server.address();
+  return bound !== null && typeof bound === 'object' ? `${bound.address}:${bound.port}` : listen;
 }
 
 function cannotListen(listen: string, cause: unknown): SluiceError {

@@ -1,5 +1,5 @@
 /** What the embedded store must do besides: survive. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -9,6 +9,17 @@ import { openSqliteStore } from '../../store/sqlite.ts';
 import { freshFile, keysOf, never, take } from './store-tools.ts';
 
 const WRITER = path.join(import.meta.dirname, 'store-writer.ts');
+
+const writers: ChildProcess[] = [];
+afterEach(() => {
+  for (const writer of writers.splice(0)) writer.kill('SIGKILL');
+});
+
+function startWriter(...args: string[]): ChildProcess {
+  const writer = spawn(process.execPath, [WRITER, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  writers.push(writer);
+  return writer;
+}
 
 describe('a sqlite file', () => {
   const put = (store: Store, key: string, value: unknown): Promise<unknown> =>
@@ -120,30 +131,30 @@ describe('a sqlite file', () => {
       expect(left.revision).toBe(left.entries.length);
       await store.close();
     }
-  });
+  }, 30_000);
 
   it('is shared by processes: none loses what the other wrote, and a watch sees both', async () => {
     const file = freshFile();
     const store = openSqliteStore(file, { durability: 'normal', pollMs: 5 });
-    const told = take(store.watch('counter', 0, never), 600);
-    const writers = [1, 2, 3].map(() =>
-      spawn(process.execPath, [WRITER, 'count', file, '200'], { stdio: 'inherit' }),
-    );
-    const codes = await Promise.all(writers.map((writer) => once(writer, 'exit')));
-    expect(codes.map(([code]) => code)).toEqual([0, 0, 0]);
-    expect((await store.get('counter'))?.value).toBe(600);
-    expect((await told).map((event) => event.type === 'put' && event.value)).toEqual(
-      Array.from({ length: 600 }, (_, i) => i + 1),
-    );
+    const ready = take(store.watch('ready/', 0, never), 3);
+    const told = take(store.watch('counter', 0, never), 1_500);
+    const three = [1, 2, 3].map(() => startWriter('count', file, '500'));
+    const ends = Promise.all(three.map((writer) => once(writer, 'exit')));
+    await ready;
+    await put(store, 'go', true);
+    expect((await ends).map(([code]) => code as unknown)).toEqual([0, 0, 0]);
+    expect((await store.get('counter'))?.value).toBe(1_500);
+    const values = (await told).map((event) => event.type === 'put' && event.value);
+    expect(values).toEqual(Array.from({ length: 1_500 }, (_, i) => i + 1));
     await store.close();
   }, 30_000);
 });
 
 /** Starts a writer, kills it when it has acknowledged so many transactions; @returns the last acknowledged one. */
 async function killedAfter(count: number, file: string): Promise<number> {
-  const writer = spawn(process.execPath, [WRITER, 'pairs', file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const writer = startWriter('pairs', file);
   let output = '';
-  writer.stdout.on('data', (chunk: Buffer) => {
+  writer.stdout?.on('data', (chunk: Buffer) => {
     output += chunk.toString();
     if (output.split('\n').length > count) writer.kill('SIGKILL');
   });

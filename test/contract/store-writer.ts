@@ -4,7 +4,7 @@ import { openSqliteStore } from '../../store/sqlite.ts';
 const [mode = '', file = '', count = '0'] = process.argv.slice(2);
 const store = openSqliteStore(file, { durability: 'normal' });
 
-/** Two keys in one transaction, acknowledged on stdout after the commit. */
+/** Two keys in one transaction, acknowledged on stdout after the commit; ends by itself when nobody reads that. */
 async function writePairs(): Promise<void> {
   for (let i = 1; ; i++) {
     await store.txn({
@@ -13,8 +13,15 @@ async function writePairs(): Promise<void> {
         { key: `right/${i}`, value: i },
       ],
     });
-    process.stdout.write(`${i}\n`);
+    await new Promise((resolve) => process.stdout.write(`${i}\n`, resolve));
   }
+}
+
+/** So that all writers start together: `go` is put once each of them has said that it is ready. */
+async function waitForTheOthers(): Promise<void> {
+  await store.txn({ put: [{ key: `ready/${process.pid}`, value: true }] });
+  for await (const event of store.watch('go', 0, new AbortController().signal))
+    if (event.key === 'go') return;
 }
 
 /** Reads, adds one, writes if nobody else did in between. */
@@ -30,5 +37,8 @@ async function countUp(times: number): Promise<void> {
 }
 
 if (mode === 'pairs') await writePairs();
-else await countUp(Number(count));
+else {
+  await waitForTheOthers();
+  await countUp(Number(count));
+}
 await store.close();
