@@ -25,6 +25,8 @@ export interface StartOptions {
   readonly listen?: string;
   /** The server of another node, and a token for it. */
   readonly join?: { readonly server: string; readonly token: string };
+  /** How long to wait until the node is ready; default 30. */
+  readonly readySeconds?: number;
   /** The configuration file; default: empty. JSON is YAML. */
   readonly config?: DeepPartial<Config>;
 }
@@ -94,7 +96,7 @@ export function createNode(plan: NodePlan, checkout: Checkout, started: (daemon:
     daemon = await startDaemon(inside(up), { env, logFile });
     started(daemon);
     const waiting = new AbortController();
-    const ready = sluice(['status', '--wait', '--timeout', String(READY_SECONDS)], {
+    const ready = sluice(['status', '--wait', '--timeout', String(options.readySeconds ?? READY_SECONDS)], {
       signal: waiting.signal,
     });
     const died = daemon.exited.then(

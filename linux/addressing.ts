@@ -1,4 +1,4 @@
-/** Addresses, routes, neighbours and bridge forwarding entries through rtnetlink (linux/rtnetlink.h, linux/neighbour.h). */
+/** Addresses, routes and neighbours through rtnetlink (linux/rtnetlink.h, linux/neighbour.h). */
 import {
   bytesToMac,
   type Cidr,
@@ -26,12 +26,11 @@ const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
-const RTM_NEWNEIGH = 28;
+export const RTM_NEWNEIGH = 28;
 const RTM_DELNEIGH = 29;
-const RTM_GETNEIGH = 30;
+export const RTM_GETNEIGH = 30;
 
 const AF_INET = 2;
-const AF_BRIDGE = 7;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
@@ -48,10 +47,8 @@ const RTN_UNICAST = 1;
 const RTN_UNREACHABLE = 7;
 
 const NDA_DST = 1;
-const NDA_LLADDR = 2;
+export const NDA_LLADDR = 2;
 const NUD_PERMANENT = 0x80;
-const NUD_NOARP = 0x40;
-const NTF_MASTER = 0x04;
 
 /**
  * Routes we own carry this protocol number, so that we never read, change or remove an
@@ -200,7 +197,7 @@ export async function listRoutes(netlink: Netlink): Promise<ListedRoute[]> {
 }
 
 /** struct ndmsg: family, interface, state, flags, type. */
-function ndmsg(family: number, index: number, state: number, flags: number): Buffer {
+export function ndmsg(family: number, index: number, state: number, flags: number): Buffer {
   const out = Buffer.alloc(12);
   out.writeUInt8(family, 0);
   out.writeInt32LE(index, 4);
@@ -241,18 +238,4 @@ export async function listNeighbours(netlink: Netlink): Promise<Neighbour[]> {
       },
     ];
   });
-}
-
-/** Tells the bridge behind which port a MAC lives, for good (`bridge fdb add … master static`). */
-export async function addForwardingEntry(netlink: Netlink, port: number, mac: Mac): Promise<void> {
-  const payload = Buffer.concat([
-    ndmsg(AF_BRIDGE, port, NUD_NOARP, NTF_MASTER),
-    attribute(NDA_LLADDR, macToBytes(mac)),
-  ]);
-  await netlink.request(
-    `forward ${mac} to port ${port}`,
-    RTM_NEWNEIGH,
-    payload,
-    NLM_F_CREATE | NLM_F_REPLACE,
-  );
 }

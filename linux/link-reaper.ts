@@ -3,24 +3,13 @@
  * about 6 ms, but acknowledges only after every CPU has forgotten it, 20 ms and more; the
  * request is therefore sent from a pool thread, and done means out of view.
  */
-import { closeSync } from 'node:fs';
-import { getSystemErrorName } from 'node:util';
-import koffi from 'koffi';
 import { createNetlink } from 'netlink';
-import { MSG_DONTWAIT, receive, SOCK_CLOEXEC, SOCK_RAW, socket } from './libc.ts';
 import { linkGroupRemoval, RTM_DELLINK } from './links.ts';
 import { NETLINK_ROUTE, NetlinkError } from './netlink.ts';
+import { openPoolNetlink } from './netlink-pool.ts';
 
-const AF_NETLINK = 16;
 const AF_UNSPEC = 0;
 const RTNLGRP_LINK = 1;
-const NLM_F_REQUEST = 1;
-const NLM_F_ACK = 4;
-const HEADER_BYTES = 16;
-
-const send = koffi
-  .load('libc.so.6')
-  .func('intptr_t send(int fd, const uint8_t *data, uintptr_t length, int flags)');
 
 export interface LinkReaper {
   /**
@@ -36,20 +25,13 @@ export interface LinkReaper {
 
 /** Opens in the current network namespace. */
 export function openLinkReaper(): LinkReaper {
-  const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  const pool = openPoolNetlink(NETLINK_ROUTE);
   const departures = watchDepartures();
-  const refusals = new Map<number, number>();
-  let lastSequence = 0;
 
   async function request(group: number): Promise<void> {
-    const sequence = ++lastSequence;
-    await sendFromPool(fd, message(linkGroupRemoval(group), sequence));
-    collectAnswers(fd, refusals);
-    const errno = refusals.get(sequence) ?? 0;
-    refusals.delete(sequence);
-    if (errno !== 0 && getSystemErrorName(errno) !== 'ENODEV') {
-      throw new NetlinkError(`remove link group ${group}`, getSystemErrorName(errno), '');
-    }
+    const errno = await pool.request(RTM_DELLINK, linkGroupRemoval(group));
+    if (errno !== undefined && errno !== 'ENODEV')
+      throw new NetlinkError(`remove link group ${group}`, errno, '');
   }
 
   return {
@@ -59,16 +41,25 @@ export function openLinkReaper(): LinkReaper {
       // Whichever comes first; a refusal after the links are gone is nobody's concern.
       acknowledged.catch(() => undefined);
       await Promise.race([acknowledged, departures.of(indexes)]);
+      departures.forget(indexes);
     },
     close(): void {
       departures.close();
-      closeSync(fd);
+      pool.close();
     },
   };
 }
 
+interface Departures {
+  /** Resolves when all of them have left. */
+  of(indexes: readonly number[]): Promise<unknown>;
+  /** Ends the wait for those that have not. */
+  forget(indexes: readonly number[]): void;
+  close(): void;
+}
+
 /** Tells when links leave the view. Lost notifications cost time only: the acknowledgement follows. */
-function watchDepartures(): { of(indexes: readonly number[]): Promise<unknown>; close(): void } {
+function watchDepartures(): Departures {
   const waiting = new Map<number, () => void>();
   const monitor = createNetlink(NETLINK_ROUTE, {
     ref: true,
@@ -89,34 +80,9 @@ function watchDepartures(): { of(indexes: readonly number[]): Promise<unknown>; 
   return {
     of: (indexes) =>
       Promise.all(indexes.map((index) => new Promise<void>((resolve) => waiting.set(index, resolve)))),
+    forget: (indexes) => {
+      for (const index of indexes) waiting.delete(index);
+    },
     close: () => monitor.close(),
   };
-}
-
-/** struct nlmsghdr before the payload. */
-function message(payload: Buffer, sequence: number): Buffer {
-  const header = Buffer.alloc(HEADER_BYTES);
-  header.writeUInt32LE(HEADER_BYTES + payload.length, 0);
-  header.writeUInt16LE(RTM_DELLINK, 4);
-  header.writeUInt16LE(NLM_F_REQUEST | NLM_F_ACK, 6);
-  header.writeUInt32LE(sequence, 8);
-  return Buffer.concat([header, payload]);
-}
-
-function sendFromPool(fd: number, data: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    send.async(fd, data, data.length, 0, (error: Error | null) => (error ? reject(error) : resolve()));
-  });
-}
-
-/** Reads every acknowledgement that is there: sequence → negative errno, 0 for done. */
-function collectAnswers(fd: number, into: Map<number, number>): void {
-  const answer = Buffer.alloc(4096);
-  for (
-    let length = receive(fd, answer, MSG_DONTWAIT);
-    length !== undefined;
-    length = receive(fd, answer, MSG_DONTWAIT)
-  ) {
-    if (length >= HEADER_BYTES + 4) into.set(answer.readUInt32LE(8), answer.readInt32LE(HEADER_BYTES));
-  }
 }

@@ -33,6 +33,8 @@ export interface Netd {
   plane(): PortPlane | undefined;
   /** Whether kernel and records have been brought together since this process started. */
   settled(): boolean;
+  /** Why the last attempt at it failed; undefined when none has. */
+  trouble(): SluiceError | undefined;
   /** Where the cluster's own daemons listen: containers must not reach them through NAT. */
   services(): readonly Service[];
 }
@@ -41,10 +43,11 @@ export interface Netd {
 export function requireReady(netd: Netd): Ready {
   const parts = requireParts(netd);
   if (netd.settled()) return parts;
+  const trouble = netd.trouble();
   throw new SluiceError(
     'try_again',
-    'netd is still comparing this node with its records',
-    'try again in a moment',
+    trouble?.message ?? 'netd is still comparing this node with its records',
+    trouble?.hint ?? 'try again in a moment',
   );
 }
 

@@ -1,19 +1,12 @@
-/** Carries out endpoint actions, and takes endpoints away. Every action may be repeated. */
-import {
-  addAddress,
-  addContainerRoute,
-  addForwardingEntry,
-  listAddresses,
-  removeNeighbour,
-  setNeighbour,
-} from '../linux/addressing.ts';
-import { flowsAnsweredBy, flowsToPort, forgetFlow } from '../linux/conntrack.ts';
+/** Carries out endpoint actions. Every action may be repeated. */
+import { addAddress, addContainerRoute, listAddresses, setNeighbour } from '../linux/addressing.ts';
+import { addForwardingEntry } from '../linux/forwarding.ts';
 import {
   createVeth,
-  findLink,
   ignoring,
   type Link,
   lockBridgePort,
+  setLinkMac,
   setLinkMaster,
   setLinkMtu,
   setLinkUp,
@@ -23,14 +16,16 @@ import { inNetns, type Netns } from '../linux/netns.ts';
 import { readSysctl, writeSysctl } from '../linux/sysctl.ts';
 import { addClsact, attachProgram } from '../linux/tc.ts';
 import { bytesToMac, type Ipv4, ipv4ToBytes, type Mac } from '../model/addresses.ts';
-import { type Endpoint, type Nic, nicOf } from '../model/endpoint.ts';
+import type { Endpoint, Nic } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { IfName } from '../model/names.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
 import { bindingOf, type EndpointAction, STAGES } from './endpoint-plan.ts';
 import type { NodeFacts } from './facts.ts';
-import { type Kernel, requireLink } from './kernel.ts';
-import { publishScript, unpublishScript } from './ruleset.ts';
+import { createLinkFinder, type Kernel, type LinkFinder } from './kernel.ts';
+import { publishScript } from './ruleset.ts';
+
+const LOOPBACK = 'lo' as IfName;
 
 /** Where a test may kill the process: 'add:fence' is right after the stage 'fence' of ADD. */
 export type Checkpoint = (point: string) => void;
@@ -40,6 +35,20 @@ export interface AttachContext {
   readonly facts: NodeFacts;
   readonly plane: PortPlane;
   readonly checkpoint: Checkpoint;
+}
+
+/** One endpoint being worked at. */
+interface Work extends AttachContext {
+  readonly endpoint: Endpoint;
+  readonly hostLink: LinkFinder;
+  readonly container: ContainerSide | undefined;
+}
+
+/** The inside of the container's network namespace. */
+interface ContainerSide {
+  readonly netns: Netns;
+  readonly route: Netlink;
+  readonly link: LinkFinder;
 }
 
 /**
@@ -54,17 +63,23 @@ export async function applyEndpoint(
   actions: readonly EndpointAction[],
   netns: Netns | undefined,
 ): Promise<void> {
-  const inside = netns && inNetns(netns, () => openNetlink(NETLINK_ROUTE));
+  const container = netns && enter(netns);
+  const work: Work = { ...context, endpoint, hostLink: createLinkFinder(context.kernel.route), container };
   try {
     for (const stage of STAGES) {
       const now = actions.filter((action) => action.do === stage);
       if (now.length === 0) continue;
-      await settleAll(now.map((action) => applyOne(context, endpoint, action, netns, inside)));
+      await settleAll(now.map((action) => applyOne(work, action)));
       context.checkpoint(`add:${stage}`);
     }
   } finally {
-    inside?.close();
+    container?.route.close();
   }
+}
+
+function enter(netns: Netns): ContainerSide {
+  const route = inNetns(netns, () => openNetlink(NETLINK_ROUTE));
+  return { netns, route, link: createLinkFinder(route) };
 }
 
 /** Waits for all, then throws the first failure: what runs on after an undo has begun would leak. */
@@ -74,43 +89,32 @@ async function settleAll(running: readonly Promise<void>[]): Promise<void> {
   if (failed) throw failed.reason;
 }
 
-async function applyOne(
-  context: AttachContext,
-  endpoint: Endpoint,
-  action: EndpointAction,
-  netns: Netns | undefined,
-  inside: Netlink | undefined,
-): Promise<void> {
-  const { kernel, facts, plane } = context;
+async function applyOne(work: Work, action: EndpointAction): Promise<void> {
   switch (action.do) {
     case 'create':
-      return create(kernel, facts, endpoint, action.nic, required(netns));
+      return create(work, action.nic);
     case 'fence':
-      return fence(kernel, plane, action.nic);
+      return fence(work, action.nic);
     case 'bind':
-      return plane.bind(
-        (await requireLink(kernel.route, action.nic.hostIf)).index,
-        bindingOf(endpoint, action.nic, facts),
-      );
+      return bind(work, action.nic);
     case 'wire':
-      return wire(kernel, facts, endpoint, action.nic);
+      return wire(work, action.nic);
     case 'configure':
-      return configure(facts, endpoint, action.nic, required(netns), required(inside));
+      return configure(work, action.nic);
     case 'raise':
-      return setLinkUp(kernel.route, (await requireLink(kernel.route, action.nic.hostIf)).index);
+      return setLinkUp(work.kernel.route, (await work.hostLink(action.nic.hostIf)).index);
     case 'publish':
-      return publish(kernel, facts, endpoint);
+      return publish(work);
   }
 }
 
-function required<T>(value: T | undefined): T {
-  if (value === undefined)
-    throw new SluiceError(
-      'netns_unusable',
-      "the container's network namespace is gone",
-      'remove the container',
-    );
-  return value;
+function containerOf({ container }: Work): ContainerSide {
+  if (container !== undefined) return container;
+  throw new SluiceError(
+    'netns_unusable',
+    "the container's network namespace is gone",
+    'remove the container',
+  );
 }
 
 /** Another prefix than the container's own MAC: the two ends of a pair must differ. */
@@ -118,47 +122,41 @@ function hostEndMac(address: Ipv4): Mac {
   return bytesToMac(Uint8Array.from([0x02, 0x5d, ...ipv4ToBytes(address)]));
 }
 
-async function create(
-  { route }: Kernel,
-  facts: NodeFacts,
-  endpoint: Endpoint,
-  nic: Nic,
-  netns: Netns,
-): Promise<void> {
-  const bridge = await requireLink(route, facts.bridges[nic.side].name);
-  await createVeth(route, {
+async function create(work: Work, nic: Nic): Promise<void> {
+  const bridge = await work.hostLink(work.facts.bridges[nic.side].name);
+  await createVeth(work.kernel.route, {
     hostIf: nic.hostIf,
     hostMac: hostEndMac(nic.address),
     mtu: nic.mtu,
     master: bridge.index,
-    group: endpoint.group,
+    group: work.endpoint.group,
     peerIf: nic.ifName,
     peerMac: nic.mac,
-    peerNetnsFd: netns.fd,
+    peerNetnsFd: containerOf(work).netns.fd,
   });
 }
 
 /** Both directions are guarded while the link is still down; an unbound port lets nothing through. */
-async function fence({ route }: Kernel, plane: PortPlane, nic: Nic): Promise<void> {
-  const { index } = await requireLink(route, nic.hostIf);
-  await addClsact(route, index);
+async function fence({ kernel: { route }, plane: { programs }, hostLink }: Work, nic: Nic): Promise<void> {
+  const { index: ifindex } = await hostLink(nic.hostIf);
+  await addClsact(route, ifindex);
+  const { port_in: ingress, port_out: egress } = programs;
   await attachProgram(route, {
-    ifindex: index,
+    ifindex,
     direction: 'ingress',
-    programFd: plane.programs.port_in.fd,
+    programFd: ingress.fd,
     name: 'sluice_port_in',
   });
-  await attachProgram(route, {
-    ifindex: index,
-    direction: 'egress',
-    programFd: plane.programs.port_out.fd,
-    name: 'sluice_port_out',
-  });
+  await attachProgram(route, { ifindex, direction: 'egress', programFd: egress.fd, name: 'sluice_port_out' });
 }
 
-async function wire({ route }: Kernel, facts: NodeFacts, endpoint: Endpoint, nic: Nic): Promise<void> {
-  const link = await requireLink(route, nic.hostIf);
-  const bridge = await requireLink(route, facts.bridges[nic.side].name);
+async function bind({ plane, endpoint, facts, hostLink }: Work, nic: Nic): Promise<void> {
+  plane.bind((await hostLink(nic.hostIf)).index, bindingOf(endpoint, nic, facts));
+}
+
+async function wire({ kernel: { route }, facts, endpoint, hostLink }: Work, nic: Nic): Promise<void> {
+  const link = await hostLink(nic.hostIf);
+  const bridge = await hostLink(facts.bridges[nic.side].name);
   if (link.master !== bridge.index) await setLinkMaster(route, link.index, bridge.index);
   if (link.mtu !== nic.mtu) await setLinkMtu(route, link.index, nic.mtu);
   await lockBridgePort(route, link.index, nic.side === 'external' && endpoint.ports.length > 0);
@@ -166,20 +164,16 @@ async function wire({ route }: Kernel, facts: NodeFacts, endpoint: Endpoint, nic
   await setNeighbour(route, bridge.index, nic.address, nic.mac);
 }
 
-async function configure(
-  facts: NodeFacts,
-  endpoint: Endpoint,
-  nic: Nic,
-  netns: Netns,
-  inside: Netlink,
-): Promise<void> {
-  const link = await requireLink(inside, nic.ifName);
-  inNetns(netns, () => closeSideDoors(nic.ifName, endpoint.ipv6));
-  await addAddress(inside, link.index, nic.address, nic.block);
-  await raiseInside(inside, link);
-  await setNeighbour(inside, link.index, nic.gateway, facts.bridges[nic.side].mac);
+async function configure(work: Work, nic: Nic): Promise<void> {
+  const { netns, route, link: find } = containerOf(work);
+  const link = await find(nic.ifName);
+  inNetns(netns, () => closeSideDoors(nic.ifName, work.endpoint.ipv6));
+  if (link.mac !== nic.mac) await setLinkMac(route, link.index, nic.mac);
+  await addAddress(route, link.index, nic.address, nic.block);
+  await raiseInside(route, link, await find(LOOPBACK));
+  await setNeighbour(route, link.index, nic.gateway, work.facts.bridges[nic.side].mac);
   for (const to of nic.routes)
-    await ignoring('EEXIST', addContainerRoute(inside, { to, via: nic.gateway, dev: link.index }));
+    await ignoring('EEXIST', addContainerRoute(route, { to, via: nic.gateway, dev: link.index }));
 }
 
 /** Runs inside the container's namespace, before the interface comes up. */
@@ -193,13 +187,12 @@ function closeSideDoors(ifName: IfName, ipv6: boolean): void {
   writeSysctl(`net/ipv6/conf/${ifName}/disable_ipv6`, ipv6 ? '0' : '1');
 }
 
-async function raiseInside(inside: Netlink, link: Link): Promise<void> {
-  const loopback = await findLink(inside, 'lo' as IfName);
-  if (loopback && !loopback.up) await setLinkUp(inside, loopback.index);
-  await setLinkUp(inside, link.index);
+async function raiseInside(route: Netlink, link: Link, loopback: Link): Promise<void> {
+  if (!loopback.up) await setLinkUp(route, loopback.index);
+  await setLinkUp(route, link.index);
 }
 
-async function publish(kernel: Kernel, facts: NodeFacts, endpoint: Endpoint): Promise<void> {
+async function publish({ kernel, facts, endpoint }: Work): Promise<void> {
   kernel.nft.apply('publish ports', publishScript(facts.table, endpoint));
   await forgetUntranslated(kernel, endpoint);
 }
@@ -208,62 +201,12 @@ async function publish(kernel: Kernel, facts: NodeFacts, endpoint: Endpoint): Pr
  * Flows that began before the port was published go on untranslated, and UDP ones never end by
  * themselves while the client keeps sending: forget them.
  */
-async function forgetUntranslated({ route, netfilter }: Kernel, endpoint: Endpoint): Promise<void> {
-  const udp = endpoint.ports.filter(({ protocol }) => protocol === 'udp');
+async function forgetUntranslated({ route, conntrack }: Kernel, { ports }: Endpoint): Promise<void> {
+  const udp = ports.filter(({ protocol }) => protocol === 'udp');
   if (udp.length === 0) return;
-  const own = new Set((await listAddresses(route)).map(({ address }) => address));
-  for (const { hostPort, protocol } of udp) {
-    const flows = await flowsToPort(netfilter, protocol, hostPort);
-    for (const flow of flows)
-      if (own.has(flow.destination) && flow.responder === flow.destination) await forgetFlow(netfilter, flow);
-  }
-}
-
-/**
- * Takes an endpoint away, in whatever state it is. Goes on past failures, so that one refusal
- * does not keep the rest.
- *
- * @returns what failed; empty when nothing of the endpoint is left
- */
-export async function detachEndpoint(
-  context: Pick<AttachContext, 'kernel' | 'facts' | 'checkpoint'> & { readonly plane: PortPlane | undefined },
-  endpoint: Endpoint,
-): Promise<unknown[]> {
-  const { kernel, facts, plane, checkpoint } = context;
-  const failures: unknown[] = [];
-  const attempt = async (point: string, step: () => Promise<void>): Promise<void> => {
-    await step().catch((error: unknown) => failures.push(error));
-    checkpoint(point);
-  };
-  const indexes = await hostEnds(kernel, endpoint);
-
-  await attempt('del:unpublished', () => unpublish(kernel, facts, endpoint));
-  await attempt('del:unbound', async () => {
-    for (const index of indexes) plane?.unbind(index);
-  });
-  await attempt('del:unlinked', () => kernel.reaper.reap(endpoint.group, indexes));
-  await attempt('del:forgotten', async () => {
-    for (const nic of endpoint.nics) {
-      const bridge = await findLink(kernel.route, facts.bridges[nic.side].name);
-      if (bridge) await removeNeighbour(kernel.route, bridge.index, nic.address);
-    }
-  });
-  return failures;
-}
-
-async function hostEnds({ route }: Kernel, endpoint: Endpoint): Promise<number[]> {
-  const links = await Promise.all(endpoint.nics.map((nic) => findLink(route, nic.hostIf)));
-  return links.flatMap((link) => (link === undefined ? [] : [link.index]));
-}
-
-async function unpublish({ nft, netfilter }: Kernel, facts: NodeFacts, endpoint: Endpoint): Promise<void> {
-  const address = nicOf(endpoint, 'external')?.address;
-  if (endpoint.ports.length === 0 || address === undefined) return;
-  // Without the table there is nothing to close, and a reconciliation will make it anew.
-  if (nft.list(`table ip ${facts.table}`) !== undefined)
-    nft.apply('close ports', unpublishScript(facts.table, endpoint));
-  for (const { protocol, containerPort } of endpoint.ports) {
-    for (const flow of await flowsAnsweredBy(netfilter, protocol, address, containerPort))
-      await forgetFlow(netfilter, flow);
+  const own = (await listAddresses(route)).map(({ address }) => address);
+  for (const { hostPort, hostIp } of udp) {
+    for (const address of hostIp === null ? own : [hostIp])
+      await conntrack.forgetSentTo(address, 'udp', hostPort);
   }
 }

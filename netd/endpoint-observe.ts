@@ -7,6 +7,7 @@ import {
   listRoutes,
   type Neighbour,
 } from '../linux/addressing.ts';
+import { type ForwardingEntry, listForwardingEntries } from '../linux/forwarding.ts';
 import { type Link, listLinks } from '../linux/links.ts';
 import { NETLINK_ROUTE, openNetlink } from '../linux/netlink.ts';
 import { inNetns, type Netns } from '../linux/netns.ts';
@@ -23,18 +24,21 @@ import { PORT_MAPS, publishedWordsOf } from './ruleset.ts';
 export interface NodePicture {
   readonly links: ReadonlyMap<IfName, Link>;
   readonly neighbours: readonly Neighbour[];
+  readonly forwarding: readonly ForwardingEntry[];
   readonly published: ReadonlySet<string>;
 }
 
 export async function pictureNode(kernel: Kernel, facts: NodeFacts): Promise<NodePicture> {
   const links = await listLinks(kernel.route);
   const neighbours = await listNeighbours(kernel.route);
+  const forwarding = await listForwardingEntries(kernel.route);
   const published = PORT_MAPS.flatMap((map) =>
     publishedWordsOf(kernel.nft.list(`map ip ${facts.table} ${map}`) ?? []),
   );
   return {
     links: new Map(links.map((link) => [link.name, link])),
     neighbours,
+    forwarding,
     published: new Set(published),
   };
 }
@@ -81,6 +85,7 @@ async function observeNic(
     neighbour: picture.neighbours.find(
       (one) => one.dev === bridgeIndex && one.address === nic.address && one.permanent,
     )?.mac,
+    forwarded: picture.forwarding.some(({ port, mac }) => port === link?.index && mac === nic.mac),
     inside: inside && insideNic(inside, nic),
   };
 }

@@ -35,6 +35,7 @@ function whole(endpoint: Endpoint, nic: Nic): ObservedNic {
     programs: PROGRAMS,
     binding: bindingOf(endpoint, nic, FACTS),
     neighbour: nic.mac,
+    forwarded: true,
     inside: {
       link: { ...link, index: 5, name: nic.ifName },
       addresses: [{ index: 5, address: nic.address, prefix: 22 }],
@@ -77,6 +78,7 @@ describe('planFromNothing', () => {
       programs: { ingress: undefined, egress: undefined },
       binding: undefined,
       neighbour: undefined,
+      forwarded: false,
       inside: 'missing',
     };
     const found = planEndpoint(endpoint, FACTS, {
@@ -102,6 +104,7 @@ describe('planEndpoint', () => {
       { binding: { ...bindingOf(endpoint, endpoint.nics[0]!, FACTS), tag: 9 as never } },
     ],
     ['the node does not know the container’s MAC', 'wire', { neighbour: undefined }],
+    ['the bridge does not know its port', 'wire', { forwarded: false }],
     ['the link left its bridge', 'wire', { bridgeIndex: 77 }],
     ['the container lost its interface', 'configure', { inside: 'missing' }],
   ])('repairs just that when %s', (_what, stage, change) => {
@@ -153,6 +156,7 @@ describe('planEndpoint', () => {
       programs: fc.boolean(),
       binding: fc.boolean(),
       neighbour: fc.boolean(),
+      forwarded: fc.boolean(),
       inside: fc.boolean(),
     });
     fc.assert(
@@ -165,6 +169,7 @@ describe('planEndpoint', () => {
             ...(fault.programs && { programs: { ingress: undefined, egress: undefined } }),
             ...(fault.binding && { binding: undefined }),
             ...(fault.neighbour && { neighbour: undefined }),
+            ...(fault.forwarded && { forwarded: false }),
             ...(fault.inside && { inside: 'missing' as const }),
           };
         });

@@ -26,6 +26,8 @@ export interface ObservedNic {
   readonly binding: PortBinding | undefined;
   /** What the host has written down as the MAC of the container's address. */
   readonly neighbour: Mac | undefined;
+  /** Whether the bridge knows that the container's MAC is behind this port. */
+  readonly forwarded: boolean;
   /** undefined: the container's namespace cannot be entered from here, so it was not looked into. */
   readonly inside: InsideNic | 'missing' | undefined;
 }
@@ -108,6 +110,7 @@ function wireFault(nic: Nic, seen: ObservedNic, link: Link): string | undefined 
   if (seen.bridgeIndex === undefined || link.master !== seen.bridgeIndex)
     return `${nic.hostIf} is not a port of its bridge`;
   if (link.mtu !== nic.mtu) return `${nic.hostIf} has MTU ${link.mtu} instead of ${nic.mtu}`;
+  if (!seen.forwarded) return `the bridge does not know the port of ${nic.mac}`;
   return seen.neighbour === nic.mac ? undefined : `the node does not know the MAC of ${nic.address}`;
 }
 

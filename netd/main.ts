@@ -7,6 +7,7 @@ import { localClient } from '../linux/api-client.ts';
 import { findLink } from '../linux/links.ts';
 import { serveLocal } from '../linux/local-api.ts';
 import type { NodeView } from '../model/cluster-changes.ts';
+import { asSluiceError, type SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
 import type { IfName, NodeName } from '../model/names.ts';
 import { followCluster } from '../store/cluster-client.ts';
@@ -19,7 +20,7 @@ import { createKeyedLock } from './keyed-lock.ts';
 import { netdMetrics } from './metrics.ts';
 import { followPlane } from './plane-feed.ts';
 import { createProbeKeeper } from './probes.ts';
-import { reconcile } from './reconcile.ts';
+import { type ReconcileMemory, reconcile } from './reconcile.ts';
 import { createReconciler } from './reconciler.ts';
 import { openRegistry } from './registry.ts';
 import { netdRoutes } from './server.ts';
@@ -72,19 +73,25 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
 
   let facts: NodeFacts | undefined;
   let settled = false;
+  let trouble: SluiceError | undefined;
+  const memory: ReconcileMemory = { rules: undefined };
   const netd: Netd = {
     ...{ kernel, registry, locks: createKeyedLock(), checkpoint: options.checkpoint, now: Date.now, log },
     view: () => cluster.current(),
     facts: () => facts,
     plane: () => plane.current(),
     settled: () => settled,
+    trouble: () => trouble,
     services: () => options.services,
   };
   const reconciler = createReconciler(
     RECONCILE_EVERY_MS,
     async () => {
       facts = (await learnFacts(kernel, cluster.current(), options)) ?? facts;
-      const report = await reconcile(netd, store, !settled);
+      const report = await reconcile(netd, store, memory).catch((error: unknown) => {
+        trouble = asSluiceError(error);
+        throw error;
+      });
       settled = true;
       return report;
     },

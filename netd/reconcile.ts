@@ -5,7 +5,7 @@
  */
 import { type Link, listLinks } from '../linux/links.ts';
 import { type Endpoint, endpointKey } from '../model/endpoint.ts';
-import { asSluiceError } from '../model/errors.ts';
+import { asSluiceError, SluiceError } from '../model/errors.ts';
 import type { IfName } from '../model/names.ts';
 import type { Store } from '../store/contract.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
@@ -16,10 +16,13 @@ import { type NodePicture, observeEndpoint, pictureNode } from './endpoint-obser
 import { planEndpoint } from './endpoint-plan.ts';
 import { applyNode } from './node-apply.ts';
 import { observeNode } from './node-observe.ts';
-import { planNode } from './node-plan.ts';
+import { type NodeAction, planNode } from './node-plan.ts';
 import { rememberSettings } from './node-settings.ts';
-import { rulesetScript } from './ruleset.ts';
+import { rulesetScript, rulesOf } from './ruleset.ts';
 import { removeEndpoint } from './verbs/del.ts';
+
+/** Written by the first reconciliation of a store's life, before any endpoint can be made. */
+const BORN = 'born';
 
 export interface ReconcileReport {
   readonly adopted: number;
@@ -28,12 +31,17 @@ export interface ReconcileReport {
   readonly failed: readonly string[];
 }
 
+/** What one reconciliation leaves to the next. */
+export interface ReconcileMemory {
+  /** The rules as they were listed right after we wrote them; undefined: this process has not yet. */
+  rules: string | undefined;
+}
+
 /**
- * @param store       remembers what the node's kernel settings were
- * @param freshTable  write the nftables table anew also when nothing seems to be wrong with it:
- *   at start, when it may be one of an older version
+ * @param store  remembers what the node's kernel settings were
+ * @throws SluiceError `store_failed` when the records of a node with containers are gone
  */
-export async function reconcile(netd: Netd, store: Store, freshTable: boolean): Promise<ReconcileReport> {
+export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemory): Promise<ReconcileReport> {
   const { view, attach } = requireParts(netd);
   const { kernel, facts, plane } = attach;
   const report = { adopted: 0, repaired: [] as string[], removed: [] as string[], failed: [] as string[] };
@@ -43,10 +51,15 @@ export async function reconcile(netd: Netd, store: Store, freshTable: boolean): 
     netd.registry.all().flatMap(({ nics }) => nics.map(({ hostIf }) => hostIf)),
   );
   const actions = planNode({ facts, peers, ownedLinks, observed: await observeNode(kernel, facts) });
+  await refuseLostRecords(store, actions);
   await rememberSettings(store, actions);
   await applyNode(kernel, facts, actions);
   for (const action of actions) if (action.do !== 'route') report.repaired.push(`node: ${action.do}`);
-  if (freshTable || kernel.nft.list(`table ip ${facts.table}`) === undefined) writeTable(netd, attach);
+  if (memory.rules === undefined || listRules(attach) !== memory.rules) {
+    if (memory.rules !== undefined) report.repaired.push('node: table');
+    writeTable(netd, attach);
+    memory.rules = listRules(attach);
+  }
 
   const picture = await pictureNode(kernel, facts);
   for (const endpoint of netd.registry.all()) {
@@ -64,6 +77,27 @@ export async function reconcile(netd: Netd, store: Store, freshTable: boolean): 
 function shutStrayPorts(plane: PortPlane, links: readonly Link[]): void {
   const present = new Set(links.map(({ index }) => index));
   for (const ifindex of plane.list().keys()) if (!present.has(ifindex)) plane.unbind(ifindex);
+}
+
+/**
+ * Host ends that nobody owns are removed, but not all of them at once: a node that has containers and
+ * a store that has never seen one means that the records were lost, not the containers.
+ */
+async function refuseLostRecords(store: Store, actions: readonly NodeAction[]): Promise<void> {
+  const born = await store.get(BORN);
+  const strangers = actions.filter((action) => action.do === 'remove-link').length;
+  if (born === undefined && strangers > 0) {
+    throw new SluiceError(
+      'store_failed',
+      `this node has ${strangers} container links, but netd.sqlite knows of none: the records were lost`,
+      'put the file back, or remove the containers and then everything else with: sluice down',
+    );
+  }
+  if (born === undefined) await store.txn({ put: [{ key: BORN, value: true }] });
+}
+
+function listRules({ kernel, facts }: AttachContext): string {
+  return rulesOf(kernel.nft.list(`table ip ${facts.table}`) ?? []);
 }
 
 function writeTable(netd: Netd, { kernel, facts }: AttachContext): void {

@@ -2,6 +2,7 @@
  * Who holds what on this node: endpoints with their addresses, published ports and link groups.
  * Kept in memory for speed and in the store for restarts; a change counts when the store has it.
  */
+import type * as z from 'zod';
 import type { Cidr, Ipv4 } from '../model/addresses.ts';
 import { Endpoint, endpointKey, type PublishedPort, type Side } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
@@ -47,9 +48,9 @@ export class Registry {
   }
 
   async load(): Promise<void> {
-    for (const { value } of await this.#list(ENDPOINTS)) this.#holdings.take(Endpoint.parse(value));
+    for (const entry of await this.#list(ENDPOINTS)) this.#holdings.take(parsed(Endpoint, entry));
     for (const { key, value } of await this.#list(RELEASED)) this.#resting.set(addressOf(key), Number(value));
-    for (const { value } of await this.#list(RESERVATIONS)) this.#reservations.take(Reservation.parse(value));
+    for (const entry of await this.#list(RESERVATIONS)) this.#reservations.take(parsed(Reservation, entry));
   }
 
   get(container: ContainerId, ifName: IfName): Endpoint | undefined {
@@ -165,7 +166,7 @@ export class Registry {
     return [...this.#resting].filter(([, free]) => free <= now).map(([address]) => address);
   }
 
-  async #list(prefix: string): Promise<readonly { readonly key: string; readonly value: unknown }[]> {
+  async #list(prefix: string): Promise<readonly Entry[]> {
     return (await this.#store.list(prefix)).entries;
   }
 
@@ -178,6 +179,23 @@ export class Registry {
       'make sure that only one netd runs for this node',
     );
   }
+}
+
+interface Entry {
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/** @throws SluiceError `store_failed`: going on without the record would give its addresses to somebody else. */
+function parsed<S extends z.ZodType>(schema: S, { key, value }: Entry): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const wrong = result.error.issues.map(({ path }) => path.join('.')).join(', ');
+  throw new SluiceError(
+    'store_failed',
+    `the record ${key} cannot be read (${wrong})`,
+    'it was left untouched: run the sluice that wrote it, or put a backup of netd.sqlite in its place',
+  );
 }
 
 function recordOf(endpoint: Endpoint): Put {

@@ -1,5 +1,6 @@
 /** Takes everything of a node's network away: `sluice down`, with netd itself stopped. */
 import { listRoutes, OUR_ROUTES, removeRoute } from '../linux/addressing.ts';
+import { isThere } from '../linux/directories.ts';
 import { findLink, listLinks, removeLink } from '../linux/links.ts';
 import { endpointKey, type Side } from '../model/endpoint.ts';
 import { asSluiceError } from '../model/errors.ts';
@@ -24,7 +25,7 @@ export interface RemovalReport {
 export async function removeNode(node: NodeName, stateDir: string): Promise<RemovalReport> {
   const removed: string[] = [];
   const failed: string[] = [];
-  const attempt = async (what: string, step: () => Promise<boolean>): Promise<void> => {
+  const attempt: Attempt = async (what, step) => {
     try {
       if (await step()) removed.push(what);
     } catch (error) {
@@ -32,7 +33,6 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
     }
   };
   const kernel = openKernel();
-  const store = openSqliteStore(netdStorePath(stateDir), { durability: 'normal' });
   try {
     const table = tableName(node);
     await attempt(`nftables table ${table}`, async () => {
@@ -57,6 +57,20 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
         return link !== undefined;
       });
     }
+    // Opening the store would make one where there is none.
+    if (isThere(netdStorePath(stateDir))) await forget(stateDir, attempt);
+  } finally {
+    kernel.close();
+  }
+  return { removed, failed };
+}
+
+type Attempt = (what: string, step: () => Promise<boolean>) => Promise<void>;
+
+/** What netd has written down, of endpoints and of the machine's own settings. */
+async function forget(stateDir: string, attempt: Attempt): Promise<void> {
+  const store = openSqliteStore(netdStorePath(stateDir), { durability: 'normal' });
+  try {
     const registry = await openRegistry({ store, now: Date.now, cooldownMs: 0 });
     for (const endpoint of registry.all()) {
       await attempt(`record of ${endpointKey(endpoint)}`, () => registry.release(endpoint).then(() => true));
@@ -64,9 +78,7 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
     await attempt('kernel settings', async () => (await restoreSettings(store)).length > 0);
   } finally {
     await store.close();
-    kernel.close();
   }
-  return { removed, failed };
 }
 
 async function endpointGroups(

@@ -28,9 +28,9 @@ export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[
   const internal = `"${input.internalBridge}"`;
   const external = `"${input.externalBridge}"`;
   const uplink = `"${input.uplink}"`;
-  const services = input.services.map(
-    ({ address, port }) => `    iifname ${external} ip daddr ${address} tcp dport ${port} drop\n`,
-  );
+  const services = input.services.map(({ address, port }) => `ip daddr ${address} tcp dport ${port}`);
+  const keptPorts = services.map((service) => `    ${service} return\n`);
+  const shutServices = services.map((service) => `    iifname ${external} ${service} drop\n`);
 
   return `
 table ip ${table}
@@ -56,8 +56,9 @@ table ip ${table} {
     type nat hook output priority -100; policy accept;
     fib daddr type local jump publish
   }
+  # A cluster service keeps its port, whoever publishes it.
   chain publish {
-    dnat ip to ip daddr . meta l4proto . th dport map @ports_at
+${keptPorts.join('')}    dnat ip to ip daddr . meta l4proto . th dport map @ports_at
     dnat ip to meta l4proto . th dport map @ports_any
   }
 
@@ -75,7 +76,7 @@ table ip ${table} {
     # …and the internet is open to containers, but for cluster services and link-local addresses,
     # where clouds keep their metadata.
     iifname ${external} ip daddr 169.254.0.0/16 drop
-${services.join('')}    oifname ${external} ct state established,related accept
+${shutServices.join('')}    oifname ${external} ct state established,related accept
     oifname ${external} drop
   }
 
@@ -85,6 +86,8 @@ ${services.join('')}    oifname ${external} ct state established,related accept
     iifname ${external} ct state established,related accept
     iifname ${external} drop
     iifname ${internal} drop
+    # Other nodes' containers come by the wire.
+    iifname ${uplink} ip daddr ${internalBlock} drop
   }
 
   chain egress {
@@ -133,6 +136,14 @@ type PortMap = (typeof PORT_MAPS)[number];
 /** A published port with where it leads, in one comparable word. */
 export function publishedWord(port: PublishedPort, address: Ipv4): string {
   return `${key(port)} : ${address} . ${port.containerPort}`;
+}
+
+/** Chains, rules and maps of a listed table, in one comparable word: without elements and kernel handles. */
+export function rulesOf(objects: readonly Readonly<Record<string, unknown>>[]): string {
+  const lasting = objects.filter((object) => object['metainfo'] === undefined);
+  return JSON.stringify(lasting, (key, value: unknown) =>
+    key === 'handle' || key === 'elem' ? undefined : value,
+  );
 }
 
 /** The elements of a listed map (libnftables-json(5)) as words of `publishedWord`. */

@@ -12,23 +12,28 @@ import { settingsFileOf } from './settings.ts';
 
 /**
  * Call it when the node's containers and its tagqueue are gone: ports lose their programs too. Repeating it is no error.
+ * @returns false when nothing of it was there
  * @throws SluiceError `kernel_refused`
  */
-export async function removePlane(node: NodeName, runDir: string, stateDir: string): Promise<void> {
+export async function removePlane(node: NodeName, runDir: string, stateDir: string): Promise<boolean> {
+  let found = listPins(pinDirectoryOf(runDir, node)).length > 0;
   const route = openNetlink(NETLINK_ROUTE);
   try {
-    for (const { index } of await listLinks(route)) await detachOurs(route, index);
+    for (const { index } of await listLinks(route)) found = (await detachOurs(route, index)) || found;
   } finally {
     route.close();
   }
   removePins(pinDirectoryOf(runDir, node));
   if (listPins(bpffsOf(runDir)).length === 0) unmountBpffs(bpffsOf(runDir));
   removeIfThere(settingsFileOf(stateDir));
+  return found;
 }
 
-async function detachOurs(route: Netlink, ifindex: number): Promise<void> {
+/** @returns whether there was anything of ours. */
+async function detachOurs(route: Netlink, ifindex: number): Promise<boolean> {
   const programs = await listPrograms(route, ifindex);
   const ours = programs.filter(({ name }) => PROGRAM_NAMES.some((one) => tcNameOf(one) === name));
   for (const { direction } of ours) await detachProgram(route, ifindex, direction);
   if (ours.length > 0) await removeIdleClsact(route, ifindex);
+  return ours.length > 0;
 }

@@ -1,8 +1,8 @@
 /** Tries what a node asks of its kernel, in a network namespace made for it, where nothing of the machine is touched. */
 import { loadObject } from '../../linux/bpf-object.ts';
-import { flowsToPort } from '../../linux/conntrack.ts';
+import { type Conntrack, openConntrack } from '../../linux/conntrack.ts';
 import { createBridge, createVeth, findLink } from '../../linux/links.ts';
-import { NETLINK_NETFILTER, NETLINK_ROUTE, type Netlink, openNetlink } from '../../linux/netlink.ts';
+import { NETLINK_ROUTE, type Netlink, openNetlink } from '../../linux/netlink.ts';
 import { type Netns, openNetns } from '../../linux/netns.ts';
 import { type Nftables, openNftables } from '../../linux/nft.ts';
 import { inScratchNetns } from '../../linux/scratch-netns.ts';
@@ -15,7 +15,7 @@ import type { Feature } from './facts.ts';
 
 interface Scratch {
   readonly route: Netlink;
-  readonly netfilter: Netlink;
+  readonly conntrack: Conntrack;
   readonly nft: Nftables;
   readonly netns: Netns;
 }
@@ -44,20 +44,20 @@ export async function tryFeatures(object: string): Promise<Feature[]> {
       await attempt('clsact', 'eBPF programs on interfaces (clsact)', () => makeClsact(scratch)),
       await attempt('nft', 'NAT and published ports (nftables)', () => makeTable(scratch)),
       await attempt('conntrack', 'connection tracking by netlink', () =>
-        flowsToPort(scratch.netfilter, 'tcp', PORT),
+        scratch.conntrack.forgetSentTo(ADDRESS, 'tcp', PORT),
       ),
       await attempt('bpf', 'the programs of the fence (eBPF)', () => loadObject(object)[Symbol.dispose]()),
     ];
   } finally {
     scratch.netns[Symbol.dispose]();
-    for (const handle of [scratch.nft, scratch.netfilter, scratch.route]) handle.close();
+    for (const handle of [scratch.nft, scratch.conntrack, scratch.route]) handle.close();
   }
 }
 
 function openScratch(): Scratch {
   return {
     route: openNetlink(NETLINK_ROUTE),
-    netfilter: openNetlink(NETLINK_NETFILTER),
+    conntrack: openConntrack(),
     nft: openNftables(),
     netns: openNetns('/proc/thread-self/ns/net'),
   };

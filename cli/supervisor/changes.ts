@@ -85,7 +85,11 @@ function changeOf(action: NodeAction, facts: NodeFacts, observed: ObservedNode):
     }
     case 'setting': {
       const { name, value } = action.setting;
-      return [{ kind: 'sysctl', what: `${dotted(name)}: ${observed.settings.get(name)} → ${value}` }];
+      const own = {
+        kind: 'sysctl',
+        what: `${dotted(name)}: ${observed.settings.get(name)} → ${value}`,
+      } as const;
+      return name === 'net/ipv4/ip_forward' ? [own, FOLLOWS_FORWARDING] : [own];
     }
     case 'route':
       return [
@@ -103,6 +107,12 @@ function changeOf(action: NodeAction, facts: NodeFacts, observed: ObservedNode):
       return [];
   }
 }
+
+/** The kernel's doing (net/ipv4/devinet.c, inet_forward_change). */
+const FOLLOWS_FORWARDING: Change = {
+  kind: 'sysctl',
+  what: 'net.ipv4.conf.*.forwarding and net.ipv4.conf.all.accept_redirects, which follow ip_forward',
+};
 
 const dotted = (name: string): string => name.replaceAll('/', '.');
 

@@ -40,8 +40,8 @@ export async function down(node: NodeName, places: Places): Promise<DownReport> 
   removed.push(...(network?.removed ?? []));
   failed.push(...(network?.failed ?? []));
   await attempt('the fence', failed, async () => {
-    await removePlane(node, places.runDir, places.stateDir);
-    removed.push('eBPF programs, maps and their pins');
+    const found = await removePlane(node, places.runDir, places.stateDir);
+    if (found) removed.push('eBPF programs, maps and their pins');
   });
   removed.push(...removeRunFiles(places));
   return { node, removed, failed };

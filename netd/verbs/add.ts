@@ -11,9 +11,11 @@ import { SluiceError } from '../../model/errors.ts';
 import { openContainerNetns } from '../container-netns.ts';
 import { type Netd, requireReady } from '../context.ts';
 import { designEndpoint } from '../design.ts';
-import { type AttachContext, applyEndpoint, detachEndpoint } from '../endpoint-apply.ts';
+import { type AttachContext, applyEndpoint } from '../endpoint-apply.ts';
+import { detachEndpoint } from '../endpoint-detach.ts';
 import { planFromNothing } from '../endpoint-plan.ts';
 import type { Kernel } from '../kernel.ts';
+import { refuseServicePorts } from '../service-ports.ts';
 
 /** @throws SluiceError when it could not be done; nothing is left of it then. */
 export function add(netd: Netd, request: AttachRequest, call: RelayedCall): Promise<CniResult> {
@@ -25,6 +27,8 @@ export function add(netd: Netd, request: AttachRequest, call: RelayedCall): Prom
       namespaceMap: view.namespaces,
       tenants: view.tenants,
     });
+    const own = view.nodes.get(attach.facts.node)?.uplinkAddress;
+    refuseServicePorts(request.wishes.ports, netd.services(), own);
     await makeWay(netd, attach, request);
     using netns = openContainerNetns(request, call);
     const { endpoint, reservation } = designEndpoint({

@@ -3,7 +3,7 @@ import type { DelRequest } from '../../cni/request.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { Netd } from '../context.ts';
-import { detachEndpoint } from '../endpoint-apply.ts';
+import { detachEndpoint } from '../endpoint-detach.ts';
 
 export function del(netd: Netd, request: DelRequest): Promise<void> {
   return netd.locks(request.containerId, async () => {

@@ -42,7 +42,8 @@ static __always_inline enum reason judge_port_out(struct __sk_buff *skb) {
   __u32 mark = skb->mark;
   if (mark == port->tag) return ALLOWED;
   REFUSE_IF(mark != 0, REASON_OTHER_TENANT);
-  if (port->side == SIDE_EXTERNAL || is_arp_of_gateway(skb, port)) return ALLOWED;
+  bool is_arp = skb->protocol == bpf_htons(ETH_P_ARP);
+  if (is_arp ? is_arp_of_gateway(skb, port) : port->side == SIDE_EXTERNAL) return ALLOWED;
   REFUSE_IF(mark == 0, REASON_UNTAGGED);
   return ALLOWED;
 }

@@ -53,13 +53,15 @@ static __always_inline enum reason check_arp(struct __sk_buff *skb, const struct
   return ALLOWED;
 }
 
-/* The host answers and asks for its own bridge address without a mark; nothing else comes unmarked. */
+/*
+ * The host's own ARP bears no mark. Its answers reach whom they are for, but it asks by broadcast: for an address
+ * that one tenant has chosen, before the ears of all. So of its requests a container hears those for itself.
+ */
 static __always_inline bool is_arp_of_gateway(struct __sk_buff *skb, const struct port *port) {
   struct arp arp;
-  if (skb->protocol != bpf_htons(ETH_P_ARP)) return false;
   if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp))) return false;
   return is_arp_of_ethernet_and_ipv4(&arp) && same_mac(&arp.sender_mac, &port->gateway_mac) &&
-         arp.sender_ip == port->gateway;
+         arp.sender_ip == port->gateway && arp.target_ip == port->ip;
 }
 
 /* Fragments made so that a filter does not see the transport header (RFC 1858, RFC 3128). */

@@ -1,5 +1,17 @@
 /** Packets that a container's port must refuse, by reason. */
-import { ETHERTYPE, ethernet, extension, ipv4, ipv6, MORE_FRAGMENTS, PROTOCOL, udp } from '../frames.ts';
+import type { Ipv4 } from '../../model/addresses.ts';
+import {
+  arp,
+  BROADCAST,
+  ETHERTYPE,
+  ethernet,
+  extension,
+  ipv4,
+  ipv6,
+  MORE_FRAGMENTS,
+  PROTOCOL,
+  udp,
+} from '../frames.ts';
 import {
   arpFromHost,
   arpOf,
@@ -25,6 +37,10 @@ const PORT_IN = { program: 'port_in' } as const;
 const PORT_OUT = { program: 'port_out' } as const;
 const ALLOW_IPV6 = { ...PORT_IN, allow: [ETHERTYPE.ipv6] } as const;
 
+const hostAsksFor = (targetIp: Ipv4, senderIp: Ipv4): Buffer => {
+  const question = { operation: 'request', senderMac: GATEWAY_MAC, senderIp, targetIp } as const;
+  return ethernet(GATEWAY_MAC, BROADCAST, ETHERTYPE.arp, arp(question));
+};
 const neighbourDiscovery = (type: number): Buffer => Buffer.from([type, 0, 0, 0, 0, 0, 0, 0]);
 
 export const REFUSED_AT_PORTS: Refusals = {
@@ -269,6 +285,17 @@ export const REFUSED_AT_PORTS: Refusals = {
       name: "ARP for the gateway's address from another MAC",
       ...PORT_OUT,
       packet: arpFromHost(NEIGHBOUR_MAC, GATEWAY),
+    },
+    {
+      name: 'the host asking for somebody else, whom another tenant made it look for',
+      ...PORT_OUT,
+      packet: hostAsksFor(NEIGHBOUR, GATEWAY),
+    },
+    {
+      name: 'the same, externally',
+      ...PORT_OUT,
+      port: 'external',
+      packet: hostAsksFor(ip('10.80.0.3'), ip('10.80.0.1')),
     },
   ],
 };

@@ -2,10 +2,22 @@
 import type { Cidr, Ipv4, Mac } from '../../model/addresses.ts';
 import type { ClusterNode, ClusterSettings } from '../../model/cluster.ts';
 import type { Endpoint, Nic, PublishedPort } from '../../model/endpoint.ts';
-import type { ContainerId, ContainerName, IfName, NetworkName, NodeName, TenantName, TenantTag } from '../../model/names.ts';
+import type {
+  ContainerId,
+  ContainerName,
+  IfName,
+  NetworkName,
+  NodeName,
+  TenantName,
+  TenantTag,
+} from '../../model/names.ts';
 import { nodeFacts } from '../../netd/facts.ts';
 
-export const SETTINGS: ClusterSettings = { internalPool: '10.64.0.0/12' as Cidr, externalPool: '10.80.0.0/12' as Cidr, blockPrefix: 22 };
+export const SETTINGS: ClusterSettings = {
+  internalPool: '10.64.0.0/12' as Cidr,
+  externalPool: '10.80.0.0/12' as Cidr,
+  blockPrefix: 22,
+};
 
 export const NODE_A: ClusterNode = {
   node: 'a' as NodeName,

@@ -1,0 +1,31 @@
+import type { Ipv4 } from '../model/addresses.ts';
+import type { PublishedPort } from '../model/endpoint.ts';
+import { refuseServicePorts } from './service-ports.ts';
+
+const OWN = '192.0.2.1' as Ipv4;
+const OTHER = '192.0.2.2' as Ipv4;
+const SERVICES = [{ address: OWN, port: 7070 }];
+const port = (changes: Partial<PublishedPort> = {}): PublishedPort => ({
+  ...{ hostPort: 7070, containerPort: 80, protocol: 'tcp', hostIp: null },
+  ...changes,
+});
+
+describe('refuseServicePorts', () => {
+  it.each<[string, PublishedPort]>([
+    ['every address', port()],
+    ["the node's address", port({ hostIp: OWN })],
+  ])("refuses the service's port on %s", (_where, taken) => {
+    const ask = (): void => refuseServicePorts([port({ hostPort: 80 }), taken], SERVICES, OWN);
+    expect(ask).toThrow(expect.objectContaining({ code: 'port_taken' }));
+  });
+
+  it.each<[string, PublishedPort, Ipv4 | undefined]>([
+    ['other ports', port({ hostPort: 7071 }), OWN],
+    ['UDP', port({ protocol: 'udp' }), OWN],
+    ['another address of the node', port({ hostIp: OTHER }), OWN],
+    ['the port on a node that does not have the service', port(), OTHER],
+    ['anything on a node that has no address yet', port(), undefined],
+  ])('allows %s', (_what, free, own) => {
+    expect(() => refuseServicePorts([free], SERVICES, own)).not.toThrow();
+  });
+});
