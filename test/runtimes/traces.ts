@@ -1,0 +1,26 @@
+/** What containers leave on a node while they live, so that a test can say that nothing is left of them. */
+import type { LabNode } from '../../lab/node.ts';
+
+export interface Traces {
+  /** Links on the node's bridges, neighbours, forwarding entries, rules: as the tools print them. */
+  readonly kernel: string;
+  readonly endpoints: readonly Readonly<Record<string, unknown>>[];
+}
+
+const KERNEL = [
+  ['ip', '-o', 'link', 'show', 'type', 'veth'],
+  ['ip', 'neighbour', 'show', 'nud', 'permanent'],
+  ['bridge', 'fdb', 'show'],
+  ['ip', 'route', 'show', 'table', 'all'],
+  ['nft', 'list', 'ruleset'],
+] as const;
+
+/** Counters of rules are left out: they count what is over, too. */
+export async function tracesOn(node: LabNode): Promise<Traces> {
+  const printed = await Promise.all(KERNEL.map((argv) => node.exec(argv)));
+  const { stdout } = await node.sluice(['endpoint', 'list', '--json']);
+  return {
+    kernel: printed.join('\n').replaceAll(/packets \d+ bytes \d+/g, ''),
+    endpoints: JSON.parse(stdout) as Traces['endpoints'],
+  };
+}
