@@ -1,0 +1,106 @@
+/** Every row that can be measured: its id, unit and goal. What a row measures stands in docs/benchmarks.md. */
+import { SluiceError } from '../model/errors.ts';
+
+/** A bound on the row's value; `baseline` is what was measured of the other side in the same run. */
+export interface Goal {
+  readonly op: '>=' | '<=' | '>' | '<';
+  readonly bound: number | 'baseline';
+}
+
+export interface RowKind {
+  readonly unit: 'ratio' | 'ms' | 'MB';
+  readonly goal: Goal;
+  /** For the terminal: what is compared, in a few words. */
+  readonly title: string;
+  /** The unit of `ours` and `baseline` where it is not that of the value. */
+  readonly measuredIn?: string;
+}
+
+const atLeast = (bound: number): Goal => ({ op: '>=', bound });
+const atMost = (bound: number): Goal => ({ op: '<=', bound });
+const aheadOf: Record<'more' | 'less', Goal> = { more: { op: '>', bound: 1 }, less: { op: '<', bound: 1 } };
+const belowBaseline: Goal = { op: '<', bound: 'baseline' };
+
+const tcp = (goal: Goal, against: string): RowKind => ({
+  ...{ unit: 'ratio', goal, title: `TCP throughput, ${against}`, measuredIn: 'Gbit/s' },
+});
+const rr = (goal: Goal, against: string): RowKind => ({
+  ...{ unit: 'ratio', goal, title: `round trip p50, ${against}`, measuredIn: 'µs' },
+});
+const pps = (goal: Goal, against: string): RowKind => ({
+  ...{ unit: 'ratio', goal, title: `64-byte UDP packets, ${against}`, measuredIn: 'packets/s' },
+});
+const cni = (goal: Goal, title: string): RowKind => ({ unit: 'ms', goal, title });
+
+export const ROWS = {
+  'P1.twohosts': tcp(atLeast(0.92), 'two hosts / plain'),
+  'P1.samehost': tcp(atLeast(0.92), 'one host / plain'),
+  'P1.vxlan': tcp(aheadOf.more, 'two hosts / VXLAN'),
+  'P2.twohosts': rr(atMost(1.2), 'two hosts / plain'),
+  'P2.samehost': rr(atMost(1.2), 'one host / plain'),
+  'P2.vxlan': rr(aheadOf.less, 'two hosts / VXLAN'),
+  'P3.twohosts': pps(atLeast(0.83), 'two hosts / plain'),
+  'P3.samehost': pps(atLeast(0.83), 'one host / plain'),
+  'P3.vxlan': pps(aheadOf.more, 'two hosts / VXLAN'),
+  'P5.add': cni(atMost(8), 'ADD p50'),
+  'P5.del': cni(atMost(8), 'DEL p50'),
+  'P5.add.port': cni(atMost(14), 'ADD p50, one published port'),
+  'P5.del.port': cni(atMost(14), 'DEL p50, one published port'),
+  'P5.add.8': cni(belowBaseline, 'ADD p50, 8 at once'),
+  'P5.add.64': cni(belowBaseline, 'ADD p50, 64 at once'),
+  'P10.memory': { unit: 'MB', goal: atMost(90), title: 'netd + tagqueue, 64 endpoints' },
+} as const satisfies Record<string, RowKind>;
+
+export type RowId = keyof typeof ROWS;
+const IDS = Object.keys(ROWS) as RowId[];
+
+export const isRowId = (id: string): id is RowId => Object.hasOwn(ROWS, id);
+
+/** Rows that have a name already, but need parts of the system that are not there. */
+const LATER: Readonly<Record<string, string>> = {
+  'P1.nic': 'it belongs to the carrier for real network cards',
+  P4: 'it belongs to the NFQUEUE plane',
+  P6: 'it belongs to the agent',
+  P7: 'it belongs to the rates',
+  P8: 'it belongs to the volumes',
+  P9: 'it belongs to the scheduler',
+};
+
+/**
+ * @param words  ids such as `P1.twohosts`, or the beginning of several, such as `P1`
+ * @returns the rows meant, in the order of the catalogue; all of them for no words
+ * @throws SluiceError `invalid_request` for a word that means no row
+ */
+export function chooseRows(words: readonly string[]): RowId[] {
+  if (words.length === 0) return IDS;
+  const chosen = new Set(words.flatMap(rowsOf));
+  return IDS.filter((id) => chosen.has(id));
+}
+
+function rowsOf(word: string): RowId[] {
+  if (isRowId(word)) return [word];
+  const found = IDS.filter((id) => id.startsWith(`${word}.`));
+  if (found.length > 0) return found;
+  const later = Object.keys(LATER).find((id) => word === id || word.startsWith(`${id}.`));
+  const why = later === undefined ? 'there is no such benchmark' : `cannot be measured yet: ${LATER[later]}`;
+  throw new SluiceError('invalid_request', `${JSON.stringify(word)}: ${why}`, `known are ${IDS.join(', ')}`);
+}
+
+export function goalText({ op, bound }: Goal): string {
+  return `${op}${bound}`;
+}
+
+export function isMet({ op, bound }: Goal, value: number, baseline: number | undefined): boolean {
+  const limit = bound === 'baseline' ? baseline : bound;
+  if (limit === undefined) return false;
+  switch (op) {
+    case '>=':
+      return value >= limit;
+    case '<=':
+      return value <= limit;
+    case '>':
+      return value > limit;
+    case '<':
+      return value < limit;
+  }
+}

@@ -1,0 +1,249 @@
+/*
+ * Measures the path between two network namespaces: round trips over TCP, or small UDP packets per second.
+ *
+ *   netbench rr  FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
+ *   netbench udp FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
+ *
+ * One command opens both ends, each socket inside its own namespace, and then forks: so the far end is there
+ * before the near end needs it, and nothing has to wait or guess. Prints one JSON object. Ends by itself.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  MESSAGE_BYTES = 64,
+  BATCH = 32,
+  MOST_ROUND_TRIPS = 8000000,
+  LONGEST_SECONDS = 60,
+  /* What is measured before this time is thrown away: caches, neighbour entries, a TCP window to open. */
+  WARM_UP_MS = 200,
+  SPARE_SECONDS = 5,
+};
+
+struct ends {
+  const char *from_netns;
+  const char *to_netns;
+  struct sockaddr_in to;
+  double seconds;
+  int cpu_from;
+  int cpu_to;
+};
+
+static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *format, ...) {
+  int error = errno;
+  va_list arguments;
+  va_start(arguments, format);
+  fputs("netbench: ", stderr);
+  vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  fprintf(stderr, ": %s\n", strerror(error));
+  exit(1);
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static void enter(const char *netns) {
+  int fd = open(netns, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail("cannot open the namespace %s", netns);
+  if (setns(fd, CLONE_NEWNET)) fail("cannot enter the namespace %s", netns);
+  close(fd);
+}
+
+static int new_socket(int type) {
+  int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail("cannot open a socket");
+  return fd;
+}
+
+/* Binds to a free port of the address, and leaves that port in `address`. */
+static void bind_free(int fd, struct sockaddr_in *address) {
+  socklen_t length = sizeof(*address);
+  if (bind(fd, (struct sockaddr *)address, length)) fail("cannot bind %s", inet_ntoa(address->sin_addr));
+  if (getsockname(fd, (struct sockaddr *)address, &length)) fail("cannot learn the port");
+}
+
+/* A process of its own, as the two containers would be; it does not outlive this one. */
+static pid_t fork_onto(int cpu_parent, int cpu_child) {
+  fflush(NULL);
+  pid_t child = fork();
+  if (child < 0) fail("cannot fork");
+  if (child == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(child == 0 ? cpu_child : cpu_parent, &cpus);
+  if (sched_setaffinity(0, sizeof(cpus), &cpus)) fail("cannot choose the CPU");
+  return child;
+}
+
+static int by_size(const void *left, const void *right) {
+  float a = *(const float *)left, b = *(const float *)right;
+  return (a > b) - (a < b);
+}
+
+static void no_delay(int fd) {
+  int on = 1;
+  if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) fail("cannot set TCP_NODELAY");
+}
+
+static void __attribute__((noreturn)) echo(int listener) {
+  char message[MESSAGE_BYTES];
+  int fd = accept(listener, NULL, NULL);
+  if (fd < 0) fail("cannot accept");
+  no_delay(fd);
+  for (;;) {
+    ssize_t got = read(fd, message, sizeof(message));
+    if (got <= 0) _exit(0);
+    if (write(fd, message, (size_t)got) != got) _exit(1);
+  }
+}
+
+static void round_trip(int fd) {
+  char message[MESSAGE_BYTES] = {0};
+  if (write(fd, message, sizeof(message)) != sizeof(message)) fail("cannot send");
+  for (size_t got = 0; got < sizeof(message);) {
+    ssize_t more = read(fd, message, sizeof(message) - got);
+    if (more <= 0) fail("the answer did not come");
+    got += (size_t)more;
+  }
+}
+
+static void measure_round_trips(struct ends *ends) {
+  enter(ends->to_netns);
+  int listener = new_socket(SOCK_STREAM);
+  bind_free(listener, &ends->to);
+  if (listen(listener, 1)) fail("cannot listen");
+  enter(ends->from_netns);
+  int fd = new_socket(SOCK_STREAM);
+  if (fork_onto(ends->cpu_from, ends->cpu_to) == 0) {
+    close(fd); /* else it would never see the end of the stream */
+    echo(listener);
+  }
+
+  struct timeval patience = {.tv_sec = SPARE_SECONDS};
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience))) fail("cannot bound the wait");
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience))) fail("cannot bound the wait");
+  if (connect(fd, (struct sockaddr *)&ends->to, sizeof(ends->to))) fail("cannot connect");
+  no_delay(fd);
+
+  float *microseconds = malloc(MOST_ROUND_TRIPS * sizeof(float));
+  if (!microseconds) fail("no memory");
+  size_t count = 0;
+  double start = now() + WARM_UP_MS * 1e-3;
+  double end = start + ends->seconds;
+  for (double before = now(); before < end && count < MOST_ROUND_TRIPS;) {
+    round_trip(fd);
+    double after = now();
+    if (before >= start) microseconds[count++] = (float)((after - before) * 1e6);
+    before = after;
+  }
+  close(fd);
+  wait(NULL);
+  if (count == 0) fail("nothing was measured");
+
+  qsort(microseconds, count, sizeof(float), by_size);
+  printf("{\"count\":%zu,\"p50Microseconds\":%.3f,\"p99Microseconds\":%.3f}\n", count,
+         (double)microseconds[count / 2], (double)microseconds[count * 99 / 100]);
+  free(microseconds);
+}
+
+static void prepare_batch(struct mmsghdr batch[BATCH], struct iovec *buffer) {
+  memset(batch, 0, BATCH * sizeof(*batch));
+  for (int i = 0; i < BATCH; i++) {
+    batch[i].msg_hdr.msg_iov = buffer;
+    batch[i].msg_hdr.msg_iovlen = 1;
+  }
+}
+
+/* Sends as fast as it can, until it is killed. */
+static void __attribute__((noreturn)) flood(int fd) {
+  char message[MESSAGE_BYTES] = {0};
+  struct iovec buffer = {.iov_base = message, .iov_len = sizeof(message)};
+  struct mmsghdr batch[BATCH];
+  prepare_batch(batch, &buffer);
+  for (;;) {
+    /* A full queue is what we are here for; anything else ends the measurement, which then sees no packets. */
+    if (sendmmsg(fd, batch, BATCH, 0) < 0 && errno != ENOBUFS && errno != ECONNREFUSED) fail("cannot send");
+  }
+}
+
+static void measure_packets(struct ends *ends) {
+  enter(ends->to_netns);
+  int sink = new_socket(SOCK_DGRAM);
+  bind_free(sink, &ends->to);
+  struct timeval patience = {.tv_sec = SPARE_SECONDS};
+  if (setsockopt(sink, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience))) fail("cannot bound the wait");
+  enter(ends->from_netns);
+  int source = new_socket(SOCK_DGRAM);
+  if (connect(source, (struct sockaddr *)&ends->to, sizeof(ends->to))) fail("cannot connect");
+  pid_t child = fork_onto(ends->cpu_to, ends->cpu_from);
+  if (child == 0) flood(source);
+
+  char message[MESSAGE_BYTES]; /* all packets into one buffer: nobody looks at them */
+  struct iovec buffer = {.iov_base = message, .iov_len = sizeof(message)};
+  struct mmsghdr batch[BATCH];
+  prepare_batch(batch, &buffer);
+  long packets = 0;
+  double start = now() + WARM_UP_MS * 1e-3;
+  double first = 0, last = 0;
+  while (last < start + ends->seconds) {
+    int got = recvmmsg(sink, batch, BATCH, MSG_WAITFORONE, NULL);
+    if (got <= 0) fail("no packet came");
+    last = now();
+    if (first > 0) packets += got;
+    else if (last >= start) first = last;
+  }
+  kill(child, SIGKILL);
+  wait(NULL);
+  printf("{\"packets\":%ld,\"perSecond\":%.0f}\n", packets, (double)packets / (last - first));
+}
+
+static int parse_int(const char *text, int most) {
+  char *end;
+  long value = strtol(text, &end, 10);
+  errno = EINVAL;
+  if (end == text || *end || value < 0 || value > most) fail("'%s' is not a number from 0 to %d", text, most);
+  return (int)value;
+}
+
+int main(int count, char **words) {
+  if (count != 8) {
+    fputs("usage: netbench rr|udp FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO\n", stderr);
+    return 2;
+  }
+  struct ends ends = {
+    .from_netns = words[2],
+    .to_netns = words[3],
+    .to = {.sin_family = AF_INET},
+    .seconds = parse_int(words[5], LONGEST_SECONDS),
+    .cpu_from = parse_int(words[6], CPU_SETSIZE - 1),
+    .cpu_to = parse_int(words[7], CPU_SETSIZE - 1),
+  };
+  errno = EINVAL;
+  if (inet_pton(AF_INET, words[4], &ends.to.sin_addr) != 1) fail("'%s' is not an IPv4 address", words[4]);
+  alarm((unsigned)ends.seconds + 2 * SPARE_SECONDS);
+
+  if (!strcmp(words[1], "rr")) measure_round_trips(&ends);
+  else if (!strcmp(words[1], "udp")) measure_packets(&ends);
+  else fail("'%s' is no measurement: rr or udp", words[1]);
+  return 0;
+}
