@@ -1,4 +1,8 @@
 /** Measures rivals in turn, so that what the machine does besides falls on all of them alike. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** The kernel goes on tidying up after a rival, interfaces and namespaces above all: not at the next one's cost. */
+const SETTLE_MS = 300;
 
 /**
  * @param rivals  by name; each round measures every one of them
@@ -13,6 +17,7 @@ export async function alternate<Name extends string, Sample>(
   const samples = new Map<Name, Sample[]>([...rivals.keys()].map((name) => [name, []]));
   for (let round = 1; round <= rounds; round += 1) {
     for (const [name, measure] of turned([...rivals], round - 1)) {
+      await sleep(SETTLE_MS);
       const sample = await measure();
       samples.get(name)?.push(sample);
       tell(round, name, sample);

@@ -1,10 +1,10 @@
 /** Carries out endpoint actions. Every action may be repeated. */
 import { addAddress, addContainerRoute, listAddresses, setNeighbour } from '../linux/addressing.ts';
+import type { BpfProgram } from '../linux/bpf.ts';
 import { addForwardingEntry } from '../linux/forwarding.ts';
 import {
   createVeth,
   ignoring,
-  type Link,
   lockBridgePort,
   setLinkMac,
   setLinkMaster,
@@ -14,7 +14,7 @@ import {
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { inNetns, type Netns } from '../linux/netns.ts';
 import { readSysctl, writeSysctl } from '../linux/sysctl.ts';
-import { addClsact, attachProgram } from '../linux/tc.ts';
+import { addClsact, attachProgram, type Direction } from '../linux/tc.ts';
 import { bytesToMac, type Ipv4, ipv4ToBytes, type Mac } from '../model/addresses.ts';
 import type { Endpoint, Nic } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
@@ -82,7 +82,11 @@ function enter(netns: Netns): ContainerSide {
   return { netns, route, link: createLinkFinder(route) };
 }
 
-/** Waits for all, then throws the first failure: what runs on after an undo has begun would leak. */
+/**
+ * Waits for all, then throws the first failure: what runs on after an undo has begun would leak.
+ * Requests on one netlink socket are carried out in the order in which they were sent, so steps
+ * that build on each other may be under way together.
+ */
 async function settleAll(running: readonly Promise<void>[]): Promise<void> {
   const results = await Promise.allSettled(running);
   const failed = results.find((result) => result.status === 'rejected');
@@ -139,15 +143,13 @@ async function create(work: Work, nic: Nic): Promise<void> {
 /** Both directions are guarded while the link is still down; an unbound port lets nothing through. */
 async function fence({ kernel: { route }, plane: { programs }, hostLink }: Work, nic: Nic): Promise<void> {
   const { index: ifindex } = await hostLink(nic.hostIf);
-  await addClsact(route, ifindex);
-  const { port_in: ingress, port_out: egress } = programs;
-  await attachProgram(route, {
-    ifindex,
-    direction: 'ingress',
-    programFd: ingress.fd,
-    name: 'sluice_port_in',
-  });
-  await attachProgram(route, { ifindex, direction: 'egress', programFd: egress.fd, name: 'sluice_port_out' });
+  const attach = (direction: Direction, { fd }: BpfProgram, name: string): Promise<void> =>
+    attachProgram(route, { ifindex, direction, programFd: fd, name });
+  await settleAll([
+    addClsact(route, ifindex),
+    attach('ingress', programs.port_in, 'sluice_port_in'),
+    attach('egress', programs.port_out, 'sluice_port_out'),
+  ]);
 }
 
 async function bind({ plane, endpoint, facts, hostLink }: Work, nic: Nic): Promise<void> {
@@ -159,21 +161,26 @@ async function wire({ kernel: { route }, facts, endpoint, hostLink }: Work, nic:
   const bridge = await hostLink(facts.bridges[nic.side].name);
   if (link.master !== bridge.index) await setLinkMaster(route, link.index, bridge.index);
   if (link.mtu !== nic.mtu) await setLinkMtu(route, link.index, nic.mtu);
-  await lockBridgePort(route, link.index, nic.side === 'external' && endpoint.ports.length > 0);
-  await addForwardingEntry(route, link.index, nic.mac);
-  await setNeighbour(route, bridge.index, nic.address, nic.mac);
+  await settleAll([
+    lockBridgePort(route, link.index, nic.side === 'external' && endpoint.ports.length > 0),
+    addForwardingEntry(route, link.index, nic.mac),
+    setNeighbour(route, bridge.index, nic.address, nic.mac),
+  ]);
 }
 
 async function configure(work: Work, nic: Nic): Promise<void> {
   const { netns, route, link: find } = containerOf(work);
-  const link = await find(nic.ifName);
+  const [link, loopback] = await Promise.all([find(nic.ifName), find(LOOPBACK)]);
   inNetns(netns, () => closeSideDoors(nic.ifName, work.endpoint.ipv6));
   if (link.mac !== nic.mac) await setLinkMac(route, link.index, nic.mac);
-  await addAddress(route, link.index, nic.address, nic.block);
-  await raiseInside(route, link, await find(LOOPBACK));
-  await setNeighbour(route, link.index, nic.gateway, work.facts.bridges[nic.side].mac);
-  for (const to of nic.routes)
-    await ignoring('EEXIST', addContainerRoute(route, { to, via: nic.gateway, dev: link.index }));
+  await settleAll([
+    addAddress(route, link.index, nic.address, nic.block),
+    ...[link, loopback].filter(({ up }) => !up).map(({ index }) => setLinkUp(route, index)),
+    setNeighbour(route, link.index, nic.gateway, work.facts.bridges[nic.side].mac),
+    ...nic.routes.map((to) =>
+      ignoring('EEXIST', addContainerRoute(route, { to, via: nic.gateway, dev: link.index })),
+    ),
+  ]);
 }
 
 /** Runs inside the container's namespace, before the interface comes up. */
@@ -185,11 +192,6 @@ function closeSideDoors(ifName: IfName, ipv6: boolean): void {
   writeSysctl(`net/ipv6/conf/${ifName}/accept_ra`, '0');
   writeSysctl(`net/ipv6/conf/${ifName}/accept_redirects`, '0');
   writeSysctl(`net/ipv6/conf/${ifName}/disable_ipv6`, ipv6 ? '0' : '1');
-}
-
-async function raiseInside(route: Netlink, link: Link, loopback: Link): Promise<void> {
-  if (!loopback.up) await setLinkUp(route, loopback.index);
-  await setLinkUp(route, link.index);
 }
 
 async function publish({ kernel, facts, endpoint }: Work): Promise<void> {

@@ -1,6 +1,7 @@
+import { ethernetFrame } from '../linux/frames.ts';
 import type { Ipv4, Mac } from '../model/addresses.ts';
 import type { KeyEpoch, TenantTag } from '../model/names.ts';
-import { arp, BROADCAST, ETHERTYPE, ethernet, ipv4, MORE_FRAGMENTS, PROTOCOL, udp } from '../test/frames.ts';
+import { arp, BROADCAST, ETHERTYPE, ipv4, MORE_FRAGMENTS, PROTOCOL, udp } from '../test/frames.ts';
 import { DROP_BYTES, decodeDrop, type HeaderSummary } from './drop-record.ts';
 import { encodeTag } from './wire.ts';
 
@@ -21,7 +22,7 @@ function record(head: Buffer, { reason = 9, hook = 1 } = {}): Buffer {
 }
 
 const headerOf = (frame: Buffer): HeaderSummary | undefined => decodeDrop(record(frame)).header;
-const carrying = (packet: Buffer): Buffer => ethernet(MAC, BROADCAST, ETHERTYPE.ipv4, packet);
+const carrying = (packet: Buffer): Buffer => ethernetFrame(MAC, BROADCAST, ETHERTYPE.ipv4, packet);
 
 describe('a drop record', () => {
   it('says when, where, whose and why', () => {
@@ -78,7 +79,7 @@ describe('a drop record', () => {
 
   it('shows who asks for whom in ARP', () => {
     const packet = arp({ operation: 'request', senderMac: MAC, senderIp: A, targetIp: B });
-    expect(headerOf(ethernet(MAC, BROADCAST, ETHERTYPE.arp, packet))).toMatchObject({
+    expect(headerOf(ethernetFrame(MAC, BROADCAST, ETHERTYPE.arp, packet))).toMatchObject({
       etherType: 0x0806,
       source: A,
       destination: B,

@@ -1,4 +1,5 @@
 /** Builds Ethernet frames byte by byte, right and wrong ones, for tests. */
+import { internetChecksum, udpDatagram } from '../linux/frames.ts';
 import { type Ipv4, ipv4ToBytes, type Mac, macToBytes } from '../model/addresses.ts';
 
 export const ETHERTYPE = {
@@ -12,11 +13,6 @@ export const ETHERTYPE = {
 export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
 export const BROADCAST = 'ff:ff:ff:ff:ff:ff' as Mac;
 export const MORE_FRAGMENTS = 0x2000;
-
-export function ethernet(source: Mac, destination: Mac, type: number, payload: Uint8Array): Buffer {
-  const header = Buffer.from([...macToBytes(destination), ...macToBytes(source), type >> 8, type & 255]);
-  return Buffer.concat([header, payload]);
-}
 
 export interface Ipv4Fields {
   readonly source: Ipv4;
@@ -47,21 +43,9 @@ export function ipv4(fields: Ipv4Fields, payload: Uint8Array = udp(1000, 2000)):
   return Buffer.concat([header, payload]);
 }
 
-/** RFC 1071; 0 over a header whose checksum is right. */
-export function internetChecksum(bytes: Buffer): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += bytes.readUInt16BE(at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
-}
-
 /** A UDP datagram without checksum. */
 export function udp(from: number, to: number, payload: Uint8Array = Buffer.from('hello, there')): Buffer {
-  const header = Buffer.alloc(8);
-  header.writeUInt16BE(from, 0);
-  header.writeUInt16BE(to, 2);
-  header.writeUInt16BE(8 + payload.length, 4);
-  return Buffer.concat([header, payload]);
+  return udpDatagram(from, to, payload);
 }
 
 export interface ArpFields {

@@ -22,10 +22,10 @@ const add = (id: RowId): Run['rows'][number] => ({ id, verb: 'addMs' });
 const del = (id: RowId): Run['rows'][number] => ({ id, verb: 'delMs' });
 
 const RUNS: readonly Run[] = [
-  { order: 'one-by-one', count: 5, port: false, mostRounds: 20, rows: [add('P5.add'), del('P5.del')] },
+  { order: 'one-by-one', count: 12, port: false, mostRounds: 20, rows: [add('P5.add'), del('P5.del')] },
   {
     order: 'one-by-one',
-    count: 5,
+    count: 12,
     port: true,
     mostRounds: 20,
     rows: [add('P5.add.port'), del('P5.del.port')],

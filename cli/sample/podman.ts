@@ -20,6 +20,8 @@ export const IMAGE = 'localhost/sluice-sample:1';
 const TIMEOUT_MS = 60_000;
 /** Of all containers of the sample. */
 const CGROUP = '/sluice-sample';
+/** None for conmon: nothing would take it away again. */
+const CGROUPS = ['--cgroups', 'no-conmon', '--cgroup-parent', CGROUP];
 /** podman 4.3 knows no later one for certain. */
 const CNI_VERSION = '0.4.0';
 
@@ -32,27 +34,16 @@ export function podmanOn(node: LabNode, tenants: readonly string[], plugins: str
   }
   const podman = [...globalArguments(home)] as const;
   const env = environmentOf(home);
-  const call = (args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<string> =>
-    node.exec([...podman, ...args], { env: { ...env, ...more }, timeoutMs: TIMEOUT_MS });
+  const call = ([verb = '', ...args]: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<string> =>
+    node.exec([...podman, verb, ...(verb === 'run' ? CGROUPS : []), ...args], {
+      env: { ...env, ...more },
+      timeoutMs: TIMEOUT_MS,
+    });
   return {
     load: async (archive) => void (await call(['load', '--quiet', '--input', archive])),
     start: async (tenant, name, options, command) => {
-      // No cgroup for conmon: nothing would take it away again.
-      const how = [
-        '--detach',
-        '--name',
-        name,
-        '--hostname',
-        name,
-        '--network',
-        tenant,
-        '--cgroups',
-        'no-conmon',
-        '--cgroup-parent',
-        CGROUP,
-        '--cap-add',
-        'NET_RAW',
-      ];
+      const who = ['--name', name, '--hostname', name, '--network', tenant];
+      const how = ['--detach', ...who, '--cap-add', 'NET_RAW'];
       await call(['run', ...how, ...options, IMAGE, ...command]);
     },
     exec: (name, command) => call(['exec', name, ...command]),

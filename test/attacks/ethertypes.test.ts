@@ -1,6 +1,8 @@
 /** A5: frames that slip past filters which look at the EtherType: VLAN tags, LLC and SNAP, and every type there is. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { Mac } from '../../model/addresses.ts';
-import { arp, BROADCAST, ETHERTYPE, ethernet, ipv4, ipv6, PROTOCOL, udp } from '../frames.ts';
+import { arp, BROADCAST, ETHERTYPE, ipv4, ipv6, PROTOCOL, udp } from '../frames.ts';
 import { attack } from './attack.ts';
 import { frame, range } from './traffic.ts';
 import { type Nic, type World, worldForFile } from './world.ts';
@@ -177,7 +179,7 @@ describe('A5: from the wire', () => {
         const packet = ipv4({ source: blue.b1.internal.address, destination: blue.a1.internal.address });
         let inner = vlan(0, ETHERTYPE.ipv4, packet);
         for (let depth = 0; depth < more; depth++) inner = vlan(0, ETHERTYPE.vlan, inner);
-        return ethernet(stranger.mac, stranger.uplinks.a, ETHERTYPE.vlan, inner);
+        return ethernetFrame(stranger.mac, stranger.uplinks.a, ETHERTYPE.vlan, inner);
       }),
     dropped: { by: ['vlan', 'untagged'] },
   });
@@ -187,7 +189,7 @@ describe('A5: from the wire', () => {
     from: ({ stranger }) => stranger,
     frames: ({ stranger, blue }) => {
       const packet = ipv4({ source: blue.b1.internal.address, destination: blue.a1.internal.address });
-      return EVERY_TYPE.map((type) => ethernet(stranger.mac, stranger.uplinks.a, type, packet));
+      return EVERY_TYPE.map((type) => ethernetFrame(stranger.mac, stranger.uplinks.a, type, packet));
     },
   });
 });

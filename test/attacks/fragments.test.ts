@@ -1,5 +1,6 @@
 /** A9: fragments that hide what they are, overlap, come alone, or come together from two tenants. */
-import { ETHERTYPE, ethernet, ipv4, MORE_FRAGMENTS, PROTOCOL, udp } from '../frames.ts';
+import { ethernetFrame } from '../../linux/frames.ts';
+import { ETHERTYPE, ipv4, MORE_FRAGMENTS, PROTOCOL, udp } from '../frames.ts';
 import { attack } from './attack.ts';
 import { packet, range, tagged } from './traffic.ts';
 import { type Nic, type World, worldForFile } from './world.ts';
@@ -138,7 +139,7 @@ describe('A9: fragments', () => {
     from: ({ stranger }) => stranger,
     frames: ({ stranger, blue }) =>
       pieces([16, 256, 512]).map(({ fragment, payload }) =>
-        ethernet(
+        ethernetFrame(
           stranger.mac,
           stranger.uplinks.a,
           ETHERTYPE.ipv4,

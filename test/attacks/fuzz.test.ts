@@ -1,16 +1,8 @@
 /** Forty thousand frames that chance has made, from red's interfaces and from the wire: none may reach blue. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { KeyEpoch } from '../../model/names.ts';
-import {
-  BROADCAST,
-  ETHERTYPE,
-  ethernet,
-  extension,
-  ipv4,
-  ipv6,
-  MORE_FRAGMENTS,
-  PROTOCOL,
-  udp,
-} from '../frames.ts';
+import { BROADCAST, ETHERTYPE, extension, ipv4, ipv6, MORE_FRAGMENTS, PROTOCOL, udp } from '../frames.ts';
 import { blueNics, framesBeforeControls, line, totalDrops } from './attack.ts';
 import { arpFrame, frame, packet, sendPaced, tagged } from './traffic.ts';
 import { type Nic, type NodeLetter, type World, worldForFile } from './world.ts';
@@ -104,21 +96,21 @@ function seedsOfWire(all: World, node: NodeLetter): Buffer[] {
     tagged(all, from, to, { tenant: tags.blue, key: unknown }),
     tagged(all, from, to, { tenant: tags.blue, key: foreign, fragment: MORE_FRAGMENTS }, Buffer.alloc(64)),
     ...[ETHERTYPE.ipv4, ETHERTYPE.ipv6].map((type) =>
-      ethernet(stranger.mac, stranger.uplinks[node], type, bare),
+      ethernetFrame(stranger.mac, stranger.uplinks[node], type, bare),
     ),
-    ethernet(
+    ethernetFrame(
       stranger.mac,
       stranger.uplinks[node],
       ETHERTYPE.vlan,
       Buffer.concat([Buffer.from('00000800', 'hex'), bare]),
     ),
-    ethernet(
+    ethernetFrame(
       stranger.mac,
       stranger.uplinks[node],
       ETHERTYPE.ipv4,
       ipv4({ source: from.address, destination: blue[near].external.address }),
     ),
-    ethernet(
+    ethernetFrame(
       stranger.mac,
       BROADCAST,
       ETHERTYPE.ipv4,

@@ -1,6 +1,7 @@
 /** A10: red reaches for the machines: the node's own services, its loopback, the cluster's API, the cloud's metadata. */
 
 import { batch } from '../../lab/network.ts';
+import { ethernetFrame, internetChecksum } from '../../linux/frames.ts';
 import { openNetns } from '../../linux/netns.ts';
 import {
   askTcp,
@@ -13,7 +14,7 @@ import {
   type UdpListener,
 } from '../../linux/probe-sockets.ts';
 import type { Ipv4 } from '../../model/addresses.ts';
-import { ETHERTYPE, ethernet, internetChecksum, ipv4, PROTOCOL, udp } from '../frames.ts';
+import { ETHERTYPE, ipv4, PROTOCOL, udp } from '../frames.ts';
 import { attack, blueNics, framesBeforeControls, line } from './attack.ts';
 import { frame, range } from './traffic.ts';
 import { type Member, type NodeLetter, type World, worldForFile } from './world.ts';
@@ -130,7 +131,7 @@ describe('A10: the node', () => {
         range(256, (i) => {
           const { mac, gatewayMac, address } = red.a1[side];
           const destination = ip(i === 0 ? '127.0.0.1' : `127.${i}.${255 - i}.1`);
-          return ethernet(
+          return ethernetFrame(
             mac,
             gatewayMac,
             ETHERTYPE.ipv4,
@@ -218,7 +219,7 @@ describe("A10: blue's connections through the node", () => {
     await using _silentEnd = await listenUdp(netns, PORT);
     const { mac, gatewayMac, address } = blue.a1.external;
     const outgoing = ipv4({ source: address, destination: lab.internet.address }, udp(4444, PORT));
-    blue.a1.external.socket.send(ethernet(mac, gatewayMac, ETHERTYPE.ipv4, outgoing));
+    blue.a1.external.socket.send(ethernetFrame(mac, gatewayMac, ETHERTYPE.ipv4, outgoing));
     const seen = await internet.next(
       ({ bytes }) => bytes.length > 38 && bytes.readUInt16BE(36) === PORT,
       PATIENCE_MS,
@@ -229,7 +230,7 @@ describe("A10: blue's connections through the node", () => {
     const me = red.a1.external;
     const messages = errorsAbout(onWire).flatMap((message) =>
       [lab.node('a').address, address].map((destination) =>
-        ethernet(
+        ethernetFrame(
           me.mac,
           me.gatewayMac,
           ETHERTYPE.ipv4,
@@ -247,7 +248,7 @@ describe("A10: blue's connections through the node", () => {
       { source: ip('192.0.2.66'), destination: lab.node('a').address, protocol: PROTOCOL.icmp },
       error,
     );
-    stranger.socket.send(ethernet(stranger.mac, stranger.uplinks.a, ETHERTYPE.ipv4, honest));
+    stranger.socket.send(ethernetFrame(stranger.mac, stranger.uplinks.a, ETHERTYPE.ipv4, honest));
     const told = await blue.a1.external.socket.next(
       ({ bytes, outgoing: own }) => !own && bytes[23] === PROTOCOL.icmp && bytes[34] === 3,
       PATIENCE_MS,
@@ -262,7 +263,7 @@ describe("A10: blue's connections through the node", () => {
     frames: ({ stranger, blue }) =>
       [blue.a1, blue.a2].flatMap(({ external }) =>
         [22, 80, 4444].map((port) =>
-          ethernet(
+          ethernetFrame(
             stranger.mac,
             stranger.uplinks.a,
             ETHERTYPE.ipv4,

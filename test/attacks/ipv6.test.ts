@@ -1,7 +1,9 @@
 /** A4 and A6: red plays router or address server, and looks for a way through IPv6. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { Ipv4, Mac } from '../../model/addresses.ts';
 import { ipv4ToBytes } from '../../model/addresses.ts';
-import { BROADCAST, ETHERTYPE, ethernet, extension, ipv4, ipv6, PROTOCOL, udp } from '../frames.ts';
+import { BROADCAST, ETHERTYPE, extension, ipv4, ipv6, PROTOCOL, udp } from '../frames.ts';
 import { attack, blueNics, dropsOn, framesBeforeControls, line } from './attack.ts';
 import { frame, packet, range } from './traffic.ts';
 import { execInside, type Nic, type World, worldForFile } from './world.ts';
@@ -228,7 +230,7 @@ describe('A6: IPv6 left open behind IPv4 rules', () => {
     frames: ({ stranger, blue, red }) =>
       embedded(red.b1.internal.address).flatMap((source) =>
         embedded(blue.a1.internal.address).map((destination) =>
-          ethernet(stranger.mac, stranger.uplinks.a, ETHERTYPE.ipv6, ipv6Between(source, destination)),
+          ethernetFrame(stranger.mac, stranger.uplinks.a, ETHERTYPE.ipv6, ipv6Between(source, destination)),
         ),
       ),
   });

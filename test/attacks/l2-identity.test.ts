@@ -1,6 +1,8 @@
 /** A1 to A3: red claims to be somebody else, by ARP, by MAC address, by IPv4 address. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { Ipv4, Mac } from '../../model/addresses.ts';
-import { BROADCAST, ETHERTYPE, ethernet, ipv4 } from '../frames.ts';
+import { BROADCAST, ETHERTYPE, ipv4 } from '../frames.ts';
 import { attack } from './attack.ts';
 import { arpFrame, packet, range, replaceSource } from './traffic.ts';
 import { type Nic, type World, worldForFile } from './world.ts';
@@ -171,7 +173,7 @@ describe('A3: source address', () => {
         ip('0.0.0.0'),
       ].flatMap((source) => [
         packet(a1.external, blue.a1.external, { source }),
-        ethernet(
+        ethernetFrame(
           a1.external.mac,
           a1.external.gatewayMac,
           ETHERTYPE.ipv4,
@@ -196,7 +198,7 @@ describe('A3: source address', () => {
     from: ({ stranger }) => stranger,
     frames: ({ stranger, red, blue }) =>
       [red.b1, red.b2, blue.b1, blue.b2].map(({ internal }) =>
-        ethernet(
+        ethernetFrame(
           stranger.mac,
           stranger.uplinks.a,
           ETHERTYPE.ipv4,

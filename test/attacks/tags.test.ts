@@ -1,8 +1,10 @@
 /** A7 and A8: tags that red writes itself, and tags that a stranger forges on the wire. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { KeyEpoch, TenantTag } from '../../model/names.ts';
 import { siphash24 } from '../../tagqueue/siphash.ts';
 import { encodeTag, macInput, TAG_BYTES } from '../../tagqueue/wire.ts';
-import { ETHERTYPE, ethernet, ipv4, MORE_FRAGMENTS, PROTOCOL } from '../frames.ts';
+import { ETHERTYPE, ipv4, MORE_FRAGMENTS, PROTOCOL } from '../frames.ts';
 import { attack, framesBeforeControls, line } from './attack.ts';
 import { changed, packet, range, tagged } from './traffic.ts';
 import { type Nic, type World, worldForFile } from './world.ts';
@@ -91,7 +93,7 @@ describe('A7: tags written by the container', () => {
       const { red, blue, lab } = all;
       const { mac, gatewayMac, address } = red.a1.external;
       const send = (destination: Nic['address'], options: Buffer): Buffer =>
-        ethernet(mac, gatewayMac, ETHERTYPE.ipv4, ipv4({ source: address, destination, options }));
+        ethernetFrame(mac, gatewayMac, ETHERTYPE.ipv4, ipv4({ source: address, destination, options }));
       const tag = blueTag(all, red.a1.external, blue.b1.internal);
       return [blue.b1.internal.address, blue.a1.internal.address, lab.node('b').address].map((to) =>
         send(to, tag),

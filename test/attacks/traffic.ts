@@ -1,20 +1,12 @@
 /** Frames that the attacks are made of, and the allowed ones they are compared with. */
 import { randomBytes } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { PacketSocket } from '../../linux/packet.ts';
 import { type Mac, macToBytes } from '../../model/addresses.ts';
 import type { TenantTag } from '../../model/names.ts';
 import { encodeTag, type TagKey } from '../../tagqueue/wire.ts';
-import {
-  type ArpFields,
-  arp,
-  BROADCAST,
-  ETHERTYPE,
-  ethernet,
-  type Ipv4Fields,
-  ipv4,
-  PROTOCOL,
-} from '../frames.ts';
+import { type ArpFields, arp, BROADCAST, ETHERTYPE, type Ipv4Fields, ipv4, PROTOCOL } from '../frames.ts';
 import type { Nic, World } from './world.ts';
 
 /** What somebody sent and somebody else must see. */
@@ -44,7 +36,7 @@ export function packet(from: Nic, to: Nic, fields: Partial<Ipv4Fields> = {}, pay
 }
 
 export function frame(from: Pick<Nic, 'mac'>, to: Mac, type: number, payload: Uint8Array): Buffer {
-  return ethernet(from.mac, to, type, payload);
+  return ethernetFrame(from.mac, to, type, payload);
 }
 
 /** ARP, honest but for what is given. */

@@ -1,4 +1,6 @@
 /** What only a real interface shows: tags that the kernel takes off before the programs see them, and frames cut short. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import { addClsact, attachProgram } from '../../linux/tc.ts';
 import type { ProgramName } from '../../tagqueue/maps.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
@@ -6,7 +8,7 @@ import { type Fence, FenceBuilds, loadFence } from '../fence/builds.ts';
 import { furnish } from '../fence/furnish.ts';
 import { eventually, layWire, type Wire } from '../fence/wire.ts';
 import { fromOwn, NEIGHBOUR_MAC, OWN_MAC, onWire, sent, toRemote } from '../fence/world.ts';
-import { ETHERTYPE, ethernet } from '../frames.ts';
+import { ETHERTYPE } from '../frames.ts';
 
 const builds = new FenceBuilds();
 let wire: Wire;
@@ -33,7 +35,7 @@ async function guard(program: ProgramName, without?: DropReason): Promise<Fence>
 }
 
 /** Comes after the frame in question and is refused for certain: once it is counted, the other was judged. */
-const marker = ethernet(NEIGHBOUR_MAC, OWN_MAC, ETHERTYPE.ipv4, Buffer.alloc(46));
+const marker = ethernetFrame(NEIGHBOUR_MAC, OWN_MAC, ETHERTYPE.ipv4, Buffer.alloc(46));
 
 async function refusedOnTheWayIn(fence: Fence, frame: Buffer): Promise<Partial<Record<DropReason, number>>> {
   wire.send(wire.far, frame);

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { type TestRun, testRun, updateMap } from '../../linux/bpf.ts';
+import { ethernetFrame, internetChecksum } from '../../linux/frames.ts';
 import { openRing } from '../../linux/ring.ts';
 import { type Cidr, type Ipv4, numberToIpv4 } from '../../model/addresses.ts';
 import type { KeyEpoch, TenantTag } from '../../model/names.ts';
@@ -16,7 +17,7 @@ import { furnish } from '../fence/furnish.ts';
 import { REFUSED_AT_PORTS } from '../fence/refused-at-ports.ts';
 import { REFUSED_AT_UPLINKS } from '../fence/refused-at-uplinks.ts';
 import { type Case, CONF, PORTS, type RefusedCase, SECRET, TENANT } from '../fence/world.ts';
-import { ETHERTYPE, ethernet, internetChecksum, ipv4 } from '../frames.ts';
+import { ETHERTYPE, ipv4 } from '../frames.ts';
 
 const TC_ACT_OK = 0;
 const TC_ACT_SHOT = 2;
@@ -164,7 +165,7 @@ const vectors: Vectors = JSON.parse(
   readFileSync(new URL('../../tagqueue/wire.vectors.json', import.meta.url), 'utf8'),
 );
 const framed = (hex: string): Buffer =>
-  ethernet(PORTS.internal.mac, PORTS.internal.gatewayMac, ETHERTYPE.ipv4, Buffer.from(hex, 'hex'));
+  ethernetFrame(PORTS.internal.mac, PORTS.internal.gatewayMac, ETHERTYPE.ipv4, Buffer.from(hex, 'hex'));
 
 /** Sets the uplink programs up as on the node with this block. */
 function become(ownBlock: Cidr, epoch: KeyEpoch, secret: Uint8Array): void {
@@ -201,7 +202,7 @@ describe('the tag', () => {
     fc.assert(
       fc.property(packet, tenants, epochs, ({ payload, ...fields }, tenant, epoch) => {
         fc.pre(fields.source !== fields.destination);
-        const plain = ethernet(
+        const plain = ethernetFrame(
           PORTS.internal.mac,
           PORTS.internal.gatewayMac,
           ETHERTYPE.ipv4,

@@ -211,17 +211,7 @@ describe('whose container it is', () => {
 
   it('is said by the environment where the network trusts arguments', async () => {
     network(a, 'tenants', {}, 'one network for all');
-    const start = [
-      'run',
-      '--detach',
-      '--cgroups',
-      'no-conmon',
-      '--network',
-      'tenants',
-      '--name',
-      'argued',
-      IMAGE,
-    ];
+    const start = ['run', '--detach', '--network', 'tenants', '--name', 'argued', IMAGE];
     await on.a.call(start, { CNI_ARGS: 'SLUICE_TENANT=red' });
     const { endpoints } = await tracesOn(a);
     expect(endpoints).toContainEqual(expect.objectContaining({ containerName: 'argued', tenant: 'red' }));

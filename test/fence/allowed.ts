@@ -1,16 +1,8 @@
 /** Packets that the fence must let through, and how they go on. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { Mac } from '../../model/addresses.ts';
-import {
-  BROADCAST,
-  ETHERTYPE,
-  ethernet,
-  extension,
-  ipv4,
-  ipv6,
-  MORE_FRAGMENTS,
-  PROTOCOL,
-  udp,
-} from '../frames.ts';
+import { BROADCAST, ETHERTYPE, extension, ipv4, ipv6, MORE_FRAGMENTS, PROTOCOL, udp } from '../frames.ts';
 import {
   type AllowedCase,
   arpFromHost,
@@ -43,8 +35,8 @@ const UPLINK_OUT = { program: 'uplink_out', mark: TENANT, markAfter: 0 } as cons
 const UPLINK_IN = { program: 'uplink_in', mark: OTHER_TENANT, markAfter: 0 } as const;
 
 const toGroup = (address: string, mac: string): Buffer =>
-  ethernet(OWN_MAC, mac as Mac, ETHERTYPE.ipv4, ipv4({ source: OWN, destination: ip(address) }));
-const arpFromWire = ethernet(WIRE_MAC, BROADCAST, ETHERTYPE.arp, Buffer.alloc(28));
+  ethernetFrame(OWN_MAC, mac as Mac, ETHERTYPE.ipv4, ipv4({ source: OWN, destination: ip(address) }));
+const arpFromWire = ethernetFrame(WIRE_MAC, BROADCAST, ETHERTYPE.arp, Buffer.alloc(28));
 
 export const ALLOWED: readonly AllowedCase[] = [
   { name: 'UDP to a neighbour', ...PORT_IN, packet: sent({}) },

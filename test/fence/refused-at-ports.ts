@@ -1,10 +1,11 @@
 /** Packets that a container's port must refuse, by reason. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { Ipv4 } from '../../model/addresses.ts';
 import {
   arp,
   BROADCAST,
   ETHERTYPE,
-  ethernet,
   extension,
   ipv4,
   ipv6,
@@ -39,7 +40,7 @@ const ALLOW_IPV6 = { ...PORT_IN, allow: [ETHERTYPE.ipv6] } as const;
 
 const hostAsksFor = (targetIp: Ipv4, senderIp: Ipv4): Buffer => {
   const question = { operation: 'request', senderMac: GATEWAY_MAC, senderIp, targetIp } as const;
-  return ethernet(GATEWAY_MAC, BROADCAST, ETHERTYPE.arp, arp(question));
+  return ethernetFrame(GATEWAY_MAC, BROADCAST, ETHERTYPE.arp, arp(question));
 };
 const neighbourDiscovery = (type: number): Buffer => Buffer.from([type, 0, 0, 0, 0, 0, 0, 0]);
 
@@ -58,13 +59,18 @@ export const REFUSED_AT_PORTS: Refusals = {
     {
       name: "IPv4 from the neighbour's MAC",
       ...PORT_IN,
-      packet: ethernet(NEIGHBOUR_MAC, OWN_MAC, ETHERTYPE.ipv4, ipv4({ source: OWN, destination: NEIGHBOUR })),
+      packet: ethernetFrame(
+        NEIGHBOUR_MAC,
+        OWN_MAC,
+        ETHERTYPE.ipv4,
+        ipv4({ source: OWN, destination: NEIGHBOUR }),
+      ),
     },
     {
       name: 'an allowed EtherType from another MAC',
       ...PORT_IN,
       allow: [ETHERTYPE.experimental],
-      packet: ethernet(NEIGHBOUR_MAC, OWN_MAC, ETHERTYPE.experimental, Buffer.alloc(46)),
+      packet: ethernetFrame(NEIGHBOUR_MAC, OWN_MAC, ETHERTYPE.experimental, Buffer.alloc(46)),
     },
   ],
   ethertype: [

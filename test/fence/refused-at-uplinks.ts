@@ -1,6 +1,8 @@
 /** Packets that the node's uplink must refuse, by reason. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import type { Ipv4 } from '../../model/addresses.ts';
-import { ETHERTYPE, ethernet, ipv4, PROTOCOL } from '../frames.ts';
+import { ETHERTYPE, ipv4, PROTOCOL } from '../frames.ts';
 import {
   changed,
   EXTERNAL_OWN,
@@ -22,7 +24,7 @@ import {
 const UPLINK_OUT = { program: 'uplink_out', mark: TENANT } as const;
 const UPLINK_IN = { program: 'uplink_in' } as const;
 
-const insideVlan0 = ethernet(
+const insideVlan0 = ethernetFrame(
   WIRE_MAC,
   WIRE_MAC,
   ETHERTYPE.vlan,

@@ -1,20 +1,13 @@
 /** A small world for tests of the fence: two tenants, a node's blocks, a key, and the shapes of test cases. */
+
+import { ethernetFrame } from '../../linux/frames.ts';
 import { type Cidr, type Ipv4, type Mac, macOfAddress } from '../../model/addresses.ts';
 import type { KeyEpoch, TenantTag } from '../../model/names.ts';
 import type { PlaneConf, PortBinding, ProgramName } from '../../tagqueue/maps.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
 import { siphash24 } from '../../tagqueue/siphash.ts';
 import { encodeTag, type Flow, macInput } from '../../tagqueue/wire.ts';
-import {
-  type ArpFields,
-  arp,
-  BROADCAST,
-  ETHERTYPE,
-  ethernet,
-  type Ipv4Fields,
-  ipv4,
-  PROTOCOL,
-} from '../frames.ts';
+import { type ArpFields, arp, BROADCAST, ETHERTYPE, type Ipv4Fields, ipv4, PROTOCOL } from '../frames.ts';
 
 export const TENANT = 0x00b1e5 as TenantTag;
 export const OTHER_TENANT = 0x00bad1 as TenantTag;
@@ -90,13 +83,13 @@ export interface AllowedCase extends Case {
 
 /** A frame as the container sends it. */
 export const fromOwn = (type: number, payload: Uint8Array, destination: Mac = NEIGHBOUR_MAC): Buffer =>
-  ethernet(OWN_MAC, destination, type, payload);
+  ethernetFrame(OWN_MAC, destination, type, payload);
 /** An IPv4 packet from the container to its neighbour, but for what is given. */
 export const sent = (fields: Partial<Ipv4Fields>, payload?: Uint8Array): Buffer =>
   fromOwn(ETHERTYPE.ipv4, ipv4({ source: OWN, destination: NEIGHBOUR, ...fields }, payload));
 /** An IPv4 packet from the other node to the container, but for what is given. */
 export const onWire = (fields: Partial<Ipv4Fields>, payload?: Uint8Array): Buffer =>
-  ethernet(
+  ethernetFrame(
     WIRE_MAC,
     WIRE_MAC,
     ETHERTYPE.ipv4,
@@ -111,7 +104,7 @@ export const arpOf = (fields: Partial<ArpFields>): Buffer =>
   );
 /** The host claims an address. */
 export const arpFromHost = (mac: Mac, address: Ipv4): Buffer =>
-  ethernet(
+  ethernetFrame(
     mac,
     OWN_MAC,
     ETHERTYPE.arp,
