@@ -39,6 +39,7 @@ main() {
   debian_packages
   npm_packages
   native_pieces
+  warm_cache
 
   local summary='nothing to change'
   if ((${#changed[@]})); then summary="changed: ${changed[*]}"; fi
@@ -111,6 +112,21 @@ native_pieces() {
     say native 'built' $built
     changed+=(native)
   fi
+}
+
+# Without compiled sources each daemon's first start loads what takes types out: 13 MB more, until it
+# is restarted. An option that no daemon knows ends it as soon as it has loaded everything.
+warm_cache() {
+  local stamp=build/.warm daemon
+  if [[ -f $stamp && -z $(find cli cni linux model netd orchestrator store tagqueue -name '*.ts' -newer "$stamp" -print -quit) ]]; then
+    say cache 'already there'
+    return
+  fi
+  for daemon in server tagqueue netd; do
+    bin/sluice "$daemon" --only-load >/dev/null 2>&1 || [[ $? == 2 ]] || fail "sluice $daemon does not start"
+  done
+  touch "$stamp"
+  say cache 'compiled the daemons'
 }
 
 # Under `npm start`, PATH begins with node_modules/.bin: npm would delete the Node it runs on.
