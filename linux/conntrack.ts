@@ -40,7 +40,7 @@ const COMPARE_DST_PORT = 1 << 5;
 const NUMBERS: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17 };
 const AF_INET = 2;
 
-/** struct nfgenmsg: family, version, resource id. With version 0 the kernel would forget all families' flows. */
+/** struct nfgenmsg: family, version, resource id. Version 0 of a deletion would mean all address families. */
 const HEADER = Buffer.from([AF_INET, 1, 0, 0]);
 
 /** The connection tracking of the network namespace it was opened in. Forgetting what is not there is no error. */
