@@ -54,8 +54,14 @@ describe('decideTenant', () => {
     ['nobody, for a namespace that is mapped to none', { namespace: unmapped }, 'refused'],
     ['an argument that is not trusted', { argument: blue, network: red }, 'refused'],
     [
-      'an argument that is not trusted, even if it says what would be decided',
+      'an argument that is not trusted and says what is decided anyway',
       { argument: red, network: red },
+      'red',
+    ],
+    ['an argument that is not trusted, where nothing else decides', { argument: red }, 'refused'],
+    [
+      'an argument that is not trusted, against the namespace',
+      { argument: red, namespace: mapped, network: red },
       'refused',
     ],
     [

@@ -16,22 +16,23 @@ export interface TenantQuestion {
  * In this order: SLUICE_TENANT where the network trusts arguments, else the tenant of the pod's namespace,
  * else the network's own tenant, else nobody's.
  *
- * SLUICE_TENANT on a network that does not trust it is refused, not ignored. Ignoring it would start the
- * container as the network's tenant while its owner believes it to be another's: its data would then be
- * served inside the wrong fence, silently. Refused, it does not start, and the error says why.
+ * SLUICE_TENANT on a network that does not trust it decides nothing, but must not contradict: ignored, it
+ * would start the container as the network's tenant while its owner believes it to be another's, and its
+ * data would be served inside the wrong fence, silently. Refused, it does not start, and the error says why.
  *
  * @throws SluiceError `refused`: an untrusted argument, or no tenant at all; `unknown_tenant`
  */
 export function decideTenant({ conf, args, namespaceMap, tenants }: TenantQuestion): Tenant {
-  if (args.tenant !== null && !conf.trustArgs) {
+  const ofNamespace = args.podNamespace === null ? undefined : namespaceMap.get(args.podNamespace);
+  const trusted = conf.trustArgs ? args.tenant : null;
+  const name = trusted ?? ofNamespace ?? conf.tenant;
+  if (args.tenant !== null && args.tenant !== name) {
     throw new SluiceError(
       'refused',
       `CNI_ARGS names the tenant ${args.tenant}, but this network does not trust arguments`,
       'leave SLUICE_TENANT out, or set "trustArgs": true if only operators can write CNI_ARGS here',
     );
   }
-  const ofNamespace = args.podNamespace === null ? undefined : namespaceMap.get(args.podNamespace);
-  const name = args.tenant ?? ofNamespace ?? conf.tenant;
   if (name === undefined) {
     const pod = args.podNamespace === null ? '' : `: the namespace ${args.podNamespace} is mapped to none`;
     throw new SluiceError(
