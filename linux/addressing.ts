@@ -39,6 +39,7 @@ const IFA_BROADCAST = 4;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
+const RTA_PREFSRC = 7;
 const RTA_TABLE = 15;
 const RT_TABLE_MAIN = 254;
 const RT_SCOPE_UNIVERSE = 0;
@@ -69,6 +70,8 @@ export interface Route {
   readonly to: Cidr | 'default';
   readonly via: Ipv4 | undefined;
   readonly dev: number | undefined;
+  /** The address that the host itself answers from on this way; undefined: the kernel chooses. */
+  readonly source?: Ipv4 | undefined;
 }
 
 export interface Neighbour {
@@ -137,6 +140,7 @@ function routePayload(route: Route, protocol: number): Buffer {
     ...(route.to === 'default' ? [] : [attribute(RTA_DST, ipv4ToBytes(cidrNetwork(route.to)))]),
     ...(route.via === undefined ? [] : [attribute(RTA_GATEWAY, ipv4ToBytes(route.via))]),
     ...(route.dev === undefined ? [] : [attribute(RTA_OIF, u32(route.dev))]),
+    ...(route.source === undefined ? [] : [attribute(RTA_PREFSRC, ipv4ToBytes(route.source))]),
   ];
   return Buffer.concat([header, ...attributes]);
 }
@@ -185,11 +189,13 @@ export async function listRoutes(netlink: Netlink): Promise<ListedRoute[]> {
     if ((attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? data[4]) !== RT_TABLE_MAIN) return [];
     const to = attributes.get(RTA_DST);
     const via = attributes.get(RTA_GATEWAY);
+    const source = attributes.get(RTA_PREFSRC);
     return [
       {
         to: to === undefined ? ('default' as const) : (`${text4(to)}/${data[1]}` as Cidr),
         via: via && text4(via),
         dev: attributes.get(RTA_OIF)?.readUInt32LE(0),
+        source: source && text4(source),
         protocol: data.readUInt8(5),
       },
     ];

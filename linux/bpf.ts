@@ -28,8 +28,10 @@ const MAP_INFO = { bytes: 80, id: 4, keySize: 8, valueSize: 12, maxEntries: 16, 
 const PROGRAM_INFO = { bytes: 80, id: 4, tag: 8, mapCount: 52, mapIds: 56, name: 64 } as const;
 const TAG_BYTES = 8;
 const NAME_BYTES = 16;
-/** A program may use more, ours use seven. */
+/** A program may use more, ours use a dozen. */
 const MOST_MAPS = 64;
+/** Of `bpf_map_update_elem` (linux/bpf.h): only if there is no such entry. */
+const BPF_NOEXIST = 1;
 
 function infoOf(fd: number, info: Buffer): void {
   accepted('describe an eBPF object', libbpf().infoByFd(fd, info, [info.length]));
@@ -113,6 +115,20 @@ export function updateMap(map: BpfMap, key: Uint8Array, value: Uint8Array): void
   accepted(`update the map ${map.name}`, libbpf().mapUpdate(map.fd, key, value, 0));
 }
 
+/** Makes an entry of a per-CPU hash with zeros on every CPU; one that is there keeps what it has counted. */
+export function openCounters(map: BpfMap, key: Uint8Array): void {
+  checkSize(map, 'key', key, map.keyBytes);
+  // The kernel wants each CPU's value in full 8 bytes (kernel/bpf/syscall.c, bpf_map_value_size).
+  const zeros = Buffer.alloc(Math.ceil(map.valueBytes / 8) * 8 * possibleCpus());
+  const result = libbpf().mapUpdate(map.fd, key, zeros, BPF_NOEXIST);
+  if (result === 0 || errnoName(result) !== 'EEXIST') accepted(`update the map ${map.name}`, result);
+}
+
+/** CPUs that the machine may ever have: per-CPU maps have a value for each. */
+export function possibleCpus(): number {
+  return accepted('count the CPUs', libbpf().possibleCpus());
+}
+
 /** @returns the entry's value, or undefined when there is no such entry. */
 export function lookupMap(map: BpfMap, key: Uint8Array): Buffer | undefined {
   return lookup(map, key, map.valueBytes);
@@ -128,7 +144,7 @@ export function deleteFromMap(map: BpfMap, key: Uint8Array): boolean {
 export function sumPerCpu(map: BpfMap, index: number): bigint {
   const key = Buffer.alloc(4);
   key.writeUInt32LE(index);
-  const values = lookup(map, key, 8 * accepted('count the CPUs', libbpf().possibleCpus()));
+  const values = lookup(map, key, 8 * possibleCpus());
   let sum = 0n;
   for (let at = 0; values && at < values.length; at += 8) sum += values.readBigUInt64LE(at);
   return sum;

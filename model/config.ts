@@ -1,6 +1,7 @@
 /** The configuration file: one schema for every role. Every key, its default and its meaning stand in docs/configuration.md. */
 import * as z from 'zod';
 import { Cidr, Ipv4 } from './addresses.ts';
+import { DEFAULT_MARK_MASK, MarkMask } from './mark.ts';
 import { IfName, NodeName } from './names.ts';
 
 /** host:port; the host is an address, because a node must come up without a name server. */
@@ -26,6 +27,10 @@ export const Config = z.strictObject({
       addressCooldownSeconds: z.int().min(0).max(86_400).default(60),
       /** EtherTypes besides IPv4 and ARP that containers of one tenant on one host may exchange. */
       allowedEtherTypes: z.array(z.int().min(0x0600).max(0xffff)).max(64).default([]),
+      /** The bits of the packet mark that tell tenants apart on this node; other rules must leave them alone. */
+      markMask: MarkMask.default(DEFAULT_MARK_MASK),
+      /** UDP port of the carrier `vxlan` (RFC 7348); the same on all nodes. */
+      vxlanPort: z.int().min(1).max(65_535).default(4_789),
       /** An address for `sluice verify` to reach through NAT; default: the uplink's default gateway, else a peer. */
       egressProbe: Ipv4.optional(),
     })
@@ -34,6 +39,8 @@ export const Config = z.strictObject({
     .strictObject({
       /** Another eBPF object than the one set-up built. The mutation tests use it to prove that each check is needed. */
       object: z.string().optional(),
+      /** `auto`: packets between containers go past bridge, routing and netfilter; `off`: they take the long way. */
+      fastPath: z.enum(['auto', 'off']).default('auto'),
     })
     .prefault({}),
   log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

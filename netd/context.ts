@@ -3,6 +3,7 @@ import type { Ipv4 } from '../model/addresses.ts';
 import type { ClusterView } from '../model/cluster.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
+import type { MarkMask } from '../model/mark.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
 import type { AttachContext, Checkpoint } from './endpoint-apply.ts';
 import type { NodeFacts } from './facts.ts';
@@ -25,6 +26,8 @@ export interface Netd {
   /** Wall clock, Unix ms. */
   readonly now: () => number;
   readonly log: Log;
+  /** The bits of the packet mark that are ours. */
+  readonly markMask: MarkMask;
   /** The newest picture of the cluster; undefined until the first one has come. */
   view(): ClusterView | undefined;
   /** undefined until this node has its blocks. */

@@ -153,7 +153,9 @@ async function fence({ kernel: { route }, plane: { programs }, hostLink }: Work,
 }
 
 async function bind({ plane, endpoint, facts, hostLink }: Work, nic: Nic): Promise<void> {
-  plane.bind((await hostLink(nic.hostIf)).index, bindingOf(endpoint, nic, facts));
+  const { index } = await hostLink(nic.hostIf);
+  const name = { container: endpoint.containerId, ifName: nic.ifName };
+  plane.bind(bindingOf(endpoint, nic, facts, index), name);
 }
 
 async function wire({ kernel: { route }, facts, endpoint, hostLink }: Work, nic: Nic): Promise<void> {

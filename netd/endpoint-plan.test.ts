@@ -33,7 +33,7 @@ function whole(endpoint: Endpoint, nic: Nic): ObservedNic {
     link,
     bridgeIndex: BRIDGE_INDEX[nic.side],
     programs: PROGRAMS,
-    binding: bindingOf(endpoint, nic, FACTS),
+    binding: { ...bindingOf(endpoint, nic, FACTS, link.index), mark: 1 as never },
     neighbour: nic.mac,
     forwarded: true,
     inside: {
@@ -101,7 +101,7 @@ describe('planEndpoint', () => {
     [
       'the port is bound to another tenant',
       'bind',
-      { binding: { ...bindingOf(endpoint, endpoint.nics[0]!, FACTS), tag: 9 as never } },
+      { binding: { ...bindingOf(endpoint, endpoint.nics[0]!, FACTS, 4), mark: 0 as never, tag: 9 as never } },
     ],
     ['the node does not know the container’s MAC', 'wire', { neighbour: undefined }],
     ['the bridge does not know its port', 'wire', { forwarded: false }],

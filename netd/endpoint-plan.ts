@@ -7,7 +7,9 @@ import type { Link } from '../linux/links.ts';
 import { cidrPrefix, type Ipv4, type Mac } from '../model/addresses.ts';
 import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
 import type { PortBinding } from '../tagqueue/maps.ts';
+import type { PortIdentity } from '../tagqueue/port-binding.ts';
 import type { NodeFacts } from './facts.ts';
+import { accountOf } from './names.ts';
 import { publishedWord } from './ruleset.ts';
 
 /** What was seen of one interface inside the container. */
@@ -87,7 +89,7 @@ function planNic(
     ...need('fence', fenceFault(nic, seen, programs)),
     ...need(
       'bind',
-      sameBinding(seen.binding, bindingOf(endpoint, nic, facts))
+      sameBinding(seen.binding, bindingOf(endpoint, nic, facts, link.index))
         ? undefined
         : `${nic.hostIf} is not bound to tenant ${endpoint.tenant}`,
     ),
@@ -142,25 +144,23 @@ function planPorts(endpoint: Endpoint, published: ReadonlySet<string>): Endpoint
 }
 
 /** What the port programs must know about the container behind a host end. */
-export function bindingOf(endpoint: Endpoint, nic: Nic, facts: NodeFacts): PortBinding {
+export function bindingOf(endpoint: Endpoint, nic: Nic, facts: NodeFacts, ifindex: number): PortIdentity {
   return {
+    account: accountOf(endpoint, nic.side),
     tag: endpoint.tag,
+    ifindex,
     side: nic.side,
     address: nic.address,
     mac: nic.mac,
     gateway: nic.gateway,
     gatewayMac: facts.bridges[nic.side].mac,
+    shaped: false,
+    dualStack: false,
   };
 }
 
-function sameBinding(a: PortBinding | undefined, b: PortBinding): boolean {
-  if (a === undefined) return false;
-  return (
-    a.tag === b.tag &&
-    a.side === b.side &&
-    a.address === b.address &&
-    a.mac === b.mac &&
-    a.gateway === b.gateway &&
-    a.gatewayMac === b.gatewayMac
-  );
+/** Which mark the tenant has is not for us to say, so it is not compared. */
+function sameBinding(bound: PortBinding | undefined, wanted: PortIdentity): boolean {
+  if (bound === undefined) return false;
+  return (Object.keys(wanted) as (keyof PortIdentity)[]).every((key) => bound[key] === wanted[key]);
 }

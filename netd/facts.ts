@@ -1,12 +1,10 @@
 /** What a node's daemon must know about its node before it can attach anything. */
 import { type Cidr, cidrGateway, type Ipv4, type Mac, macOfAddress } from '../model/addresses.ts';
+import { CARRIER_ROOM } from '../model/carrier.ts';
 import type { ClusterNode, ClusterSettings } from '../model/cluster.ts';
 import type { Side } from '../model/endpoint.ts';
 import type { IfName, NodeName } from '../model/names.ts';
 import { bridgeName, tableName } from './names.ts';
-
-/** Room for the tag that the uplink program puts into every internal packet (docs/tag-wire-format.md). */
-export const TAG_BYTES = 16;
 
 /** One of the node's two bridges. */
 export interface Bridge {
@@ -50,7 +48,7 @@ export function nodeFacts(
     externalPool: settings.externalPool,
     bridges: {
       external: bridge('external', self.externalBlock, uplinkMtu),
-      internal: bridge('internal', self.internalBlock, uplinkMtu - TAG_BYTES),
+      internal: bridge('internal', self.internalBlock, uplinkMtu - CARRIER_ROOM),
     },
     table: tableName(self.node),
   };

@@ -9,6 +9,7 @@ import { serveLocal } from '../linux/local-api.ts';
 import type { NodeView } from '../model/cluster-changes.ts';
 import { asSluiceError, type SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
+import type { MarkMask } from '../model/mark.ts';
 import type { IfName, NodeName } from '../model/names.ts';
 import { followCluster } from '../store/cluster-client.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
@@ -40,6 +41,8 @@ export interface NetdOptions {
   /** TCP addresses that containers must not reach through NAT. */
   readonly services: readonly Service[];
   readonly cooldownMs: number;
+  /** The bits of the packet mark that are ours. */
+  readonly markMask: MarkMask;
   readonly checkpoint: Checkpoint;
   readonly log: Log;
 }
@@ -66,6 +69,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   const cluster = await followCluster({ client: options.server, store, node, signal, log });
   const plane = followPlane(
     localClient(path.join(options.runDir, 'tagqueue.sock')),
+    options.markMask,
     signal,
     () => reconciler.request(),
     log,
@@ -77,6 +81,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   const memory: ReconcileMemory = { rules: undefined };
   const netd: Netd = {
     ...{ kernel, registry, locks: createKeyedLock(), checkpoint: options.checkpoint, now: Date.now, log },
+    markMask: options.markMask,
     view: () => cluster.current(),
     facts: () => facts,
     plane: () => plane.current(),

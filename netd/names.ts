@@ -1,7 +1,8 @@
 /** How the kernel objects of a node are called: each carries the node's name, so that several nodes can share a machine. */
 import { createHash } from 'node:crypto';
-import type { Side } from '../model/endpoint.ts';
+import { type Endpoint, endpointKey, type Side } from '../model/endpoint.ts';
 import type { ContainerId, IfName, NodeName } from '../model/names.ts';
+import type { AccountId } from '../tagqueue/maps.ts';
 
 /** IFNAMSIZ less the closing NUL (linux/if.h). */
 const LONGEST = 15;
@@ -41,4 +42,12 @@ export function preferredGroup(container: ContainerId, ifName: IfName): number {
   return (
     FIRST_GROUP + (Number.parseInt(digest(`${container}/${ifName}`, 6), 16) % (LAST_GROUP - FIRST_GROUP))
   );
+}
+
+/** The account of one side of an attachment. A later one of the same container gets another. */
+export function accountOf(
+  endpoint: Pick<Endpoint, 'containerId' | 'ifName' | 'createdAt'>,
+  side: Side,
+): AccountId {
+  return BigInt(`0x${digest(`${endpointKey(endpoint)}/${side}/${endpoint.createdAt}`, 16)}`) as AccountId;
 }

@@ -39,7 +39,7 @@ async function applyOne({ route }: Kernel, facts: NodeFacts, action: NodeAction)
       return writeSysctl(action.setting.name, action.setting.value);
     case 'route': {
       const dev = action.via === undefined ? undefined : (await requireLink(route, facts.uplink)).index;
-      return replaceRoute(route, { to: action.to, via: action.via, dev });
+      return replaceRoute(route, { to: action.to, via: action.via, dev, source: action.source });
     }
     case 'unroute':
       return removeRoute(route, action.route);

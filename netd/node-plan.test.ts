@@ -5,9 +5,12 @@ import { type Cidr, cidrNth, type Ipv4 } from '../model/addresses.ts';
 import type { ClusterNode } from '../model/cluster.ts';
 import type { IfName, NodeName } from '../model/names.ts';
 import { FACTS, NODE_B, SETTINGS } from '../test/support/samples.ts';
+import { blockRoutes } from './block-routes.ts';
 import { bridgeSettings, nodeSettings, type ObservedNode, planNode } from './node-plan.ts';
 
 const UPLINK_INDEX = 9;
+/** Of the route that comes with an address (linux/rtnetlink.h). */
+const RTPROT_KERNEL = 2;
 
 function aLink(name: string, index: number, more: Partial<Link> = {}): Link {
   return {
@@ -26,7 +29,7 @@ function aLink(name: string, index: number, more: Partial<Link> = {}): Link {
 }
 
 function route(to: Cidr | 'default', via: Ipv4 | undefined, protocol = OUR_ROUTES): ListedRoute {
-  return { to, via, dev: via && UPLINK_INDEX, protocol };
+  return { to, via, dev: via && UPLINK_INDEX, protocol, source: via && FACTS.bridges.internal.gateway };
 }
 
 /** A node on which everything is as it should be, with one peer. */
@@ -40,6 +43,7 @@ function settled(): ObservedNode {
       { index: 3, address: external.gateway, prefix: 22 },
     ],
     routes: [
+      { to: '192.0.2.0/24' as Cidr, via: undefined, dev: UPLINK_INDEX, protocol: RTPROT_KERNEL },
       route(FACTS.internalPool, undefined),
       route(FACTS.externalPool, undefined),
       route(NODE_B.internalBlock, NODE_B.uplinkAddress),
@@ -52,7 +56,13 @@ const plan = (
   observed: ObservedNode,
   peers: readonly ClusterNode[] = [NODE_B],
   owned: readonly string[] = [],
-) => planNode({ facts: FACTS, peers, ownedLinks: new Set(owned as IfName[]), observed });
+) =>
+  planNode({
+    facts: FACTS,
+    blocks: blockRoutes(peers, observed.routes, UPLINK_INDEX),
+    ownedLinks: new Set(owned as IfName[]),
+    observed,
+  });
 
 const anyPeers = fc.uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 20 }).map((numbers) =>
   numbers.map(
@@ -89,7 +99,8 @@ describe('planNode', () => {
 
   it('opens the new way before it closes the old one when a block moves to another peer', () => {
     const actions = plan(settled(), [{ ...NODE_B, uplinkAddress: '192.0.2.9' as Ipv4 }]);
-    expect(actions).toEqual([{ do: 'route', to: NODE_B.internalBlock, via: '192.0.2.9' }]);
+    const source = FACTS.bridges.internal.gateway;
+    expect(actions).toEqual([{ do: 'route', to: NODE_B.internalBlock, via: '192.0.2.9', source }]);
   });
 
   it('never touches a route that is not ours', () => {

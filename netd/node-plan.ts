@@ -3,8 +3,8 @@ import type { Address, ListedRoute, Route } from '../linux/addressing.ts';
 import { OUR_ROUTES } from '../linux/addressing.ts';
 import type { Link } from '../linux/links.ts';
 import { type Cidr, cidrPrefix, type Ipv4 } from '../model/addresses.ts';
-import type { ClusterNode } from '../model/cluster.ts';
 import type { IfName } from '../model/names.ts';
+import type { BlockRoute } from '../tagqueue/maps.ts';
 import type { Bridge, NodeFacts } from './facts.ts';
 import { FIRST_GROUP, LAST_GROUP, looksLikeHostEnd } from './names.ts';
 
@@ -28,7 +28,13 @@ export type NodeAction =
   | { readonly do: 'bridge-up'; readonly bridge: Bridge }
   | { readonly do: 'bridge-address'; readonly bridge: Bridge }
   | { readonly do: 'setting'; readonly setting: Setting }
-  | { readonly do: 'route'; readonly to: Cidr; readonly via: Ipv4 | undefined }
+  /** Without `via` it refuses. */
+  | {
+      readonly do: 'route';
+      readonly to: Cidr;
+      readonly via: Ipv4 | undefined;
+      readonly source: Ipv4 | undefined;
+    }
   | { readonly do: 'unroute'; readonly route: Route }
   | { readonly do: 'remove-link'; readonly link: Link };
 
@@ -59,19 +65,20 @@ export function bridgeSettings(bridge: Bridge): Setting[] {
 
 export interface NodePlanInput {
   readonly facts: NodeFacts;
-  readonly peers: readonly ClusterNode[];
+  /** Where the other nodes' blocks are. */
+  readonly blocks: ReadonlyMap<Cidr, BlockRoute>;
   /** Host ends of the endpoints on record. */
   readonly ownedLinks: ReadonlySet<IfName>;
   readonly observed: ObservedNode;
 }
 
 /** In the order of doing. Empty when all is as it should be. */
-export function planNode({ facts, peers, ownedLinks, observed }: NodePlanInput): NodeAction[] {
+export function planNode({ facts, blocks, ownedLinks, observed }: NodePlanInput): NodeAction[] {
   const bridges = [facts.bridges.internal, facts.bridges.external];
   return [
     ...bridges.flatMap((bridge) => planBridge(bridge, observed)),
     ...planSettings([...nodeSettings(), ...bridges.flatMap(bridgeSettings)], observed),
-    ...planRoutes(facts, peers, observed.routes),
+    ...planRoutes(facts, blocks, observed.routes),
     ...planOrphans(facts, ownedLinks, observed.links),
   ];
 }
@@ -112,18 +119,24 @@ function planSettings(wanted: readonly Setting[], { settings }: ObservedNode): N
  */
 function planRoutes(
   facts: NodeFacts,
-  peers: readonly ClusterNode[],
+  blocks: NodePlanInput['blocks'],
   present: readonly ListedRoute[],
 ): NodeAction[] {
-  const wanted = new Map<Cidr, Ipv4 | undefined>([
-    [facts.internalPool, undefined],
-    [facts.externalPool, undefined],
-    ...peers.map((peer): [Cidr, Ipv4] => [peer.internalBlock, peer.uplinkAddress]),
+  // What this node itself answers to remote containers comes from its own block, or their node would refuse it.
+  const source = facts.bridges.internal.gateway;
+  const refused = { via: undefined, source: undefined };
+  const wanted = new Map<Cidr, Pick<Route, 'via' | 'source'>>([
+    [facts.internalPool, refused],
+    [facts.externalPool, refused],
+    ...[...blocks].map(([block, { nextHop }]) => [block, { via: nextHop, source }] as const),
   ]);
   const ours = present.filter(({ protocol }) => protocol === OUR_ROUTES);
   const changes = [...wanted]
-    .filter(([to, via]) => !ours.some((route) => route.to === to && route.via === via))
-    .map(([to, via]): NodeAction => ({ do: 'route', to, via }));
+    .filter(
+      ([to, { via, source }]) =>
+        !ours.some((route) => route.to === to && route.via === via && route.source === source),
+    )
+    .map(([to, { via, source }]): NodeAction => ({ do: 'route', to, via, source }));
   const leftovers = ours
     .filter(({ to }) => to === 'default' || !wanted.has(to))
     .map((route): NodeAction => ({ do: 'unroute', route }));

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiClient } from '../linux/api-client.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
+import type { MarkMask } from '../model/mark.ts';
 import { PlaneIds } from '../tagqueue/plane-ids.ts';
 import { openPortPlane, type PortPlane } from '../tagqueue/port-binding.ts';
 
@@ -18,6 +19,7 @@ export interface PlaneFeed {
 /** @param changed  called whenever there is a plane, or another one */
 export function followPlane(
   tagqueue: ApiClient,
+  markMask: MarkMask,
   signal: AbortSignal,
   changed: () => void,
   log: Log,
@@ -27,7 +29,7 @@ export function followPlane(
   async function follow(): Promise<void> {
     for await (const line of tagqueue.stream('/v1/plane?watch=1', signal)) {
       retire(plane);
-      plane = openPortPlane(PlaneIds.parse(line));
+      plane = openPortPlane(PlaneIds.parse(line), markMask);
       changed();
     }
   }

@@ -9,6 +9,7 @@ import { asSluiceError, SluiceError } from '../model/errors.ts';
 import type { IfName } from '../model/names.ts';
 import type { Store } from '../store/contract.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
+import { type BlockRouteAction, blockRoutes, planBlockRoutes } from './block-routes.ts';
 import { openRecordedNetns } from './container-netns.ts';
 import { type Netd, requireParts } from './context.ts';
 import { type AttachContext, applyEndpoint } from './endpoint-apply.ts';
@@ -50,10 +51,14 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
   const ownedLinks = new Set<IfName>(
     netd.registry.all().flatMap(({ nics }) => nics.map(({ hostIf }) => hostIf)),
   );
-  const actions = planNode({ facts, peers, ownedLinks, observed: await observeNode(kernel, facts) });
+  const observed = await observeNode(kernel, facts);
+  const uplink = observed.links.find(({ name }) => name === facts.uplink);
+  const blocks = blockRoutes(peers, observed.routes, uplink?.index);
+  const actions = planNode({ facts, blocks, ownedLinks, observed });
   await refuseLostRecords(store, actions);
   await rememberSettings(store, actions);
   await applyNode(kernel, facts, actions);
+  applyBlockRoutes(plane, planBlockRoutes(blocks, plane.routes()));
   for (const action of actions) if (action.do !== 'route') report.repaired.push(`node: ${action.do}`);
   if (memory.rules === undefined || listRules(attach) !== memory.rules) {
     if (memory.rules !== undefined) report.repaired.push('node: table');
@@ -70,7 +75,15 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
       });
   }
   shutStrayPorts(plane, await listLinks(kernel.route));
+  plane.forgetTenants();
   return report;
+}
+
+function applyBlockRoutes(plane: PortPlane, actions: readonly BlockRouteAction[]): void {
+  for (const action of actions) {
+    if (action.do === 'set-block') plane.setRoute(action.block, action.route);
+    else plane.dropRoute(action.block);
+  }
 }
 
 /** A binding outlives its link when the container's namespace went first; the kernel may give the index again. */
@@ -105,6 +118,7 @@ function writeTable(netd: Netd, { kernel, facts }: AttachContext): void {
   const input = {
     ...{ table: facts.table, uplink: facts.uplink, internalPool: facts.internalPool, services },
     ...{ internalBridge: facts.bridges.internal.name, externalBridge: facts.bridges.external.name },
+    ...{ markMask: netd.markMask },
     ...{ internalBlock: facts.bridges.internal.block, externalBlock: facts.bridges.external.block },
   };
   kernel.nft.apply(

@@ -4,6 +4,7 @@
  */
 import type { Cidr, Ipv4 } from '../model/addresses.ts';
 import { type Endpoint, nicOf, type PublishedPort } from '../model/endpoint.ts';
+import type { MarkMask } from '../model/mark.ts';
 import type { IfName } from '../model/names.ts';
 
 export interface RulesetInput {
@@ -12,6 +13,7 @@ export interface RulesetInput {
   readonly externalBridge: IfName;
   readonly uplink: IfName;
   readonly internalPool: Cidr;
+  readonly markMask: MarkMask;
   readonly internalBlock: Cidr;
   readonly externalBlock: Cidr;
   /** Addresses and ports of the cluster's own services, which containers must not reach through NAT. */
@@ -29,6 +31,8 @@ export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[
   const external = `"${input.externalBridge}"`;
   const uplink = `"${input.uplink}"`;
   const services = input.services.map(({ address, port }) => `ip daddr ${address} tcp dport ${port}`);
+  // The marks of others stay.
+  const others = `0x${(~input.markMask >>> 0).toString(16)}`;
   const keptPorts = services.map((service) => `    ${service} return\n`);
   const shutServices = services.map((service) => `    iifname ${external} ${service} drop\n`);
 
@@ -71,7 +75,7 @@ ${keptPorts.join('')}    dnat ip to ip daddr . meta l4proto . th dport map @port
     iifname ${internal} drop
     oifname ${internal} drop
     # External: a published port is open to everybody, so what comes through it bears no tenant…
-    oifname ${external} ct status dnat meta mark set 0 accept
+    oifname ${external} ct status dnat meta mark set meta mark & ${others} accept
     iifname ${external} oifname ${external} accept
     # …and the internet is open to containers, but for cluster services and link-local addresses,
     # where clouds keep their metadata.

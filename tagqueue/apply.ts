@@ -54,7 +54,7 @@ function applyOne(context: PlaneContext, action: PlaneAction): Promise<void> | v
     case 'withdraw-key':
       return update(context, 'keys', maps.indexKey(action.epoch), maps.encodeKey(undefined));
     case 'configure':
-      return update(context, 'conf', maps.indexKey(0), maps.encodeConf(action.conf));
+      return update(context, 'settings', maps.indexKey(0), maps.encodeConf(action.conf));
     case 'attach':
       return attach(context, action.ifindex, action.name);
     case 'forget-programs':

@@ -1,32 +1,65 @@
 import type { Cidr, Ipv4, Mac } from '../model/addresses.ts';
-import type { KeyEpoch, TenantTag } from '../model/names.ts';
+import type { Mark, MarkMask } from '../model/mark.ts';
+import type { ContainerId, IfName, KeyEpoch, TenantTag } from '../model/names.ts';
 import {
+  type AccountId,
+  type AccountOwner,
+  accountKey,
+  accountOfKey,
+  blockKey,
+  blockOfKey,
+  decodeAccountName,
   decodeConf,
   decodeKey,
   decodePort,
+  decodeRoute,
+  encodeAccountName,
   encodeConf,
   encodeKey,
   encodePort,
+  encodeRoute,
   ethertypeKey,
   ethertypeOfKey,
   indexKey,
   indexOfKey,
+  type PlaneConf,
   type PortBinding,
 } from './maps.ts';
 
 const binding: PortBinding = {
+  account: 0x1122_3344_5566_7788n as AccountId,
+  mark: 0x0010_0000 as Mark,
+  ifindex: 9,
   tag: 0x123456 as TenantTag,
   side: 'internal',
   address: '10.64.3.200' as Ipv4,
   mac: '02:5c:0a:40:03:c8' as Mac,
   gateway: '10.64.0.1' as Ipv4,
   gatewayMac: '02:5c:0a:40:00:01' as Mac,
+  shaped: true,
+  dualStack: false,
+};
+
+const conf: PlaneConf = {
+  internalPool: '10.64.0.0/12' as Cidr,
+  ownBlock: '10.64.4.0/22' as Cidr,
+  epoch: 7 as KeyEpoch,
+  markMask: 0xfff0_0000 as MarkMask,
+  uplink: 3,
+  uplinkAddress: '192.0.2.1' as Ipv4,
+  carrier: 'vxlan',
+  vxlanPort: 4789,
+  fastPath: true,
+  pool6: undefined,
 };
 
 describe('the map layouts', () => {
   it('have a port as struct port of maps.h', () => {
     expect(encodePort(binding).toString('hex')).toBe(
-      ['56341200', '0a4003c8', '0a400001', '025c0a4003c8', '025c0a400001', '02', '000000'].join(''),
+      [
+        ...['8877665544332211', '56341200', '00001000', '09000000', '0a4003c8', '0a400001'],
+        ...['025c0a4003c8', '025c0a400001', '02', '01', '000000000000'],
+      ].join(''),
     );
   });
 
@@ -35,21 +68,35 @@ describe('the map layouts', () => {
   });
 
   it('have blocks as address and mask in network order', () => {
-    const conf = {
-      internalPool: '10.64.0.0/12' as Cidr,
-      ownBlock: '10.64.4.0/22' as Cidr,
-      epoch: 7 as KeyEpoch,
-    };
-    expect(encodeConf(conf).toString('hex')).toBe('0a400000fff000000a400400fffffc0007000000');
+    expect(encodeConf(conf).toString('hex')).toBe(
+      [
+        ...['0a400000', 'fff00000', '0a400400', 'fffffc00', '07000000', '0000f0ff', '14000000', '03000000'],
+        ...['c0000201', '12b5', '02', '01', '00'.repeat(12)],
+      ].join(''),
+    );
   });
 
   it.each(['10.64.4.0/22', '10.64.0.7/32', '128.0.0.0/1'])('read %s back as it was', (block) => {
-    const conf = { internalPool: '10.64.0.0/12' as Cidr, ownBlock: block as Cidr, epoch: 255 as KeyEpoch };
-    expect(decodeConf(encodeConf(conf))).toEqual(conf);
+    const given: PlaneConf = { ...conf, ownBlock: block as Cidr, pool6: Uint8Array.from(Array(12).keys()) };
+    expect(decodeConf(encodeConf(given))).toEqual(given);
   });
 
   it('tell a configuration from none', () => {
-    expect(decodeConf(Buffer.alloc(20))).toBeUndefined();
+    expect(decodeConf(Buffer.alloc(52))).toBeUndefined();
+  });
+
+  it('read a route and an owner of an account back as they were', () => {
+    const route = { node: '192.0.2.2' as Ipv4, nextHop: '192.0.2.254' as Ipv4 };
+    expect(decodeRoute(encodeRoute(route))).toEqual(route);
+    expect(blockOfKey(blockKey(conf.ownBlock))).toBe(conf.ownBlock);
+    const owner: AccountOwner = {
+      tag: 7 as TenantTag,
+      side: 'external',
+      container: 'c'.repeat(128) as ContainerId,
+      ifName: 'eth0' as IfName,
+    };
+    expect(decodeAccountName(encodeAccountName(owner))).toEqual(owner);
+    expect(accountOfKey(accountKey(binding.account))).toBe(binding.account);
   });
 
   it('tell a key of zeros from no key', () => {

@@ -10,47 +10,109 @@ import {
   macToBytes,
   numberToIpv4,
 } from '../model/addresses.ts';
+import type { Carrier } from '../model/carrier.ts';
 import type { Side } from '../model/endpoint.ts';
-import type { KeyEpoch, TenantTag } from '../model/names.ts';
+import { type Mark, type MarkMask, shiftOf } from '../model/mark.ts';
+import type { ContainerId, IfName, KeyEpoch, TenantTag } from '../model/names.ts';
 
 export const PROGRAM_NAMES = ['port_in', 'port_out', 'uplink_in', 'uplink_out'] as const;
 export type ProgramName = (typeof PROGRAM_NAMES)[number];
 
-export const MAP_NAMES = ['ports', 'conf', 'keys', 'ethertypes', 'drops', 'counts', 'drop_log'] as const;
+export const MAP_NAMES = [
+  'ports_by_index',
+  'ports_by_ip',
+  'tenants',
+  'marks',
+  'settings',
+  'routes',
+  'keys',
+  'ethertypes',
+  'accounts',
+  'account_names',
+  'drops',
+  'counts',
+  'drop_log',
+] as const;
 export type MapName = (typeof MAP_NAMES)[number];
 
 /** Sizes in bytes of each map's key and value; 0 where the kind of map has none. */
 export const MAP_SIZES: Readonly<Record<MapName, { readonly key: number; readonly value: number }>> = {
-  ports: { key: 4, value: 28 },
-  conf: { key: 4, value: 20 },
+  ports_by_index: { key: 4, value: 48 },
+  ports_by_ip: { key: 4, value: 48 },
+  tenants: { key: 4, value: 4 },
+  marks: { key: 4, value: 4 },
+  settings: { key: 4, value: 52 },
+  routes: { key: 8, value: 8 },
   keys: { key: 4, value: 24 },
   ethertypes: { key: 2, value: 1 },
+  accounts: { key: 8, value: 32 },
+  account_names: { key: 8, value: 152 },
   drops: { key: 4, value: 8 },
   counts: { key: 4, value: 8 },
   drop_log: { key: 0, value: 0 },
 };
 
+/** An entry of the map `accounts`: 64 bits that no other attachment ever has. */
+export type AccountId = bigint & { readonly account: true };
+
 /** What the container behind one host-side veth is allowed to be. */
 export interface PortBinding {
+  readonly account: AccountId;
   readonly tag: TenantTag;
+  /** The tenant's index on this node, as packets of his carry it. */
+  readonly mark: Mark;
+  readonly ifindex: number;
   readonly side: Side;
   readonly address: Ipv4;
   readonly mac: Mac;
   readonly gateway: Ipv4;
   /** The bridge's own address: the only one that may ask and answer ARP without a mark. */
   readonly gatewayMac: Mac;
+  /** Whether a rate is set at the host end's queue: then no packet goes around it. */
+  readonly shaped: boolean;
+  /** Whether the container has the IPv6 counterpart of its address too. */
+  readonly dualStack: boolean;
 }
 
-/** What the uplink programs go by. */
+/** What the programs go by. */
 export interface PlaneConf {
   readonly internalPool: Cidr;
   readonly ownBlock: Cidr;
   /** The key to stamp with. */
   readonly epoch: KeyEpoch;
+  readonly markMask: MarkMask;
+  /** Interface index. */
+  readonly uplink: number;
+  readonly uplinkAddress: Ipv4;
+  readonly carrier: Carrier;
+  /** UDP port of the carrier `vxlan`. */
+  readonly vxlanPort: number;
+  readonly fastPath: boolean;
+  /** The first 96 bits of internal IPv6 addresses; undefined: there are none. */
+  readonly pool6: Uint8Array | undefined;
+}
+
+/** Where a block of internal addresses is. */
+export interface BlockRoute {
+  /** Uplink address of the node that has it. */
+  readonly node: Ipv4;
+  readonly nextHop: Ipv4;
 }
 
 const SIDES = { external: 1, internal: 2 } as const satisfies Record<Side, number>;
-const PORT = { tag: 0, address: 4, gateway: 8, mac: 12, gatewayMac: 18, side: 24 } as const;
+const CARRIERS = { option: 1, vxlan: 2 } as const satisfies Record<Carrier, number>;
+const PORT = {
+  ...{ account: 0, tag: 8, mark: 12, ifindex: 16, address: 20, gateway: 24, mac: 28, gatewayMac: 34 },
+  ...{ side: 40, flags: 41 },
+} as const;
+const PORT_FLAGS = { shaped: 1, dualStack: 2 } as const;
+const SETTINGS = {
+  ...{ pool: 0, ownBlock: 8, epoch: 16, markMask: 20, markShift: 24, uplink: 28, uplinkAddress: 32 },
+  ...{ vxlanPort: 36, carrier: 38, flags: 39, pool6: 40 },
+} as const;
+const SETTING_FLAGS = { fastPath: 1, dualStack: 2 } as const;
+/** Bits of the prefix that internal IPv6 addresses share: /96. */
+const POOL6_BYTES = 12;
 
 /** A 32-bit key: interface index, epoch, reason, or 0 where there is only one entry. */
 export function indexKey(index: number): Buffer {
@@ -63,46 +125,108 @@ export function indexOfKey(key: Buffer): number {
   return key.readUInt32LE(0);
 }
 
+/** An address as key of the map `ports_by_ip`. */
+export function addressKey(address: Ipv4): Buffer {
+  return Buffer.from(ipv4ToBytes(address));
+}
+
 export function encodePort(binding: PortBinding): Buffer {
-  const value = Buffer.alloc(MAP_SIZES.ports.value);
+  const value = Buffer.alloc(MAP_SIZES.ports_by_index.value);
+  value.writeBigUInt64LE(binding.account, PORT.account);
   value.writeUInt32LE(binding.tag, PORT.tag);
+  value.writeUInt32LE(binding.mark, PORT.mark);
+  value.writeUInt32LE(binding.ifindex, PORT.ifindex);
   value.set(ipv4ToBytes(binding.address), PORT.address);
   value.set(ipv4ToBytes(binding.gateway), PORT.gateway);
   value.set(macToBytes(binding.mac), PORT.mac);
   value.set(macToBytes(binding.gatewayMac), PORT.gatewayMac);
   value.writeUInt8(SIDES[binding.side], PORT.side);
+  value.writeUInt8(flagsOf(PORT_FLAGS, binding), PORT.flags);
   return value;
 }
 
 export function decodePort(value: Buffer): PortBinding {
+  const flags = value.readUInt8(PORT.flags);
   return {
+    account: value.readBigUInt64LE(PORT.account) as AccountId,
     tag: value.readUInt32LE(PORT.tag) as TenantTag,
+    mark: value.readUInt32LE(PORT.mark) as Mark,
+    ifindex: value.readUInt32LE(PORT.ifindex),
     side: value.readUInt8(PORT.side) === SIDES.external ? 'external' : 'internal',
     address: numberToIpv4(value.readUInt32BE(PORT.address)),
     mac: bytesToMac(value.subarray(PORT.mac)),
     gateway: numberToIpv4(value.readUInt32BE(PORT.gateway)),
     gatewayMac: bytesToMac(value.subarray(PORT.gatewayMac)),
+    shaped: (flags & PORT_FLAGS.shaped) !== 0,
+    dualStack: (flags & PORT_FLAGS.dualStack) !== 0,
   };
 }
 
+function flagsOf<K extends string>(
+  flags: Readonly<Record<K, number>>,
+  set: Readonly<Record<NoInfer<K>, boolean>>,
+): number {
+  return (Object.keys(flags) as K[]).reduce((sum, name) => sum + (set[name] ? flags[name] : 0), 0);
+}
+
 export function encodeConf(conf: PlaneConf): Buffer {
-  const value = Buffer.alloc(MAP_SIZES.conf.value);
-  value.set(ipv4ToBytes(cidrNetwork(conf.internalPool)), 0);
-  value.set(netmask(conf.internalPool), 4);
-  value.set(ipv4ToBytes(cidrNetwork(conf.ownBlock)), 8);
-  value.set(netmask(conf.ownBlock), 12);
-  value.writeUInt32LE(conf.epoch, 16);
+  const value = Buffer.alloc(MAP_SIZES.settings.value);
+  value.set(ipv4ToBytes(cidrNetwork(conf.internalPool)), SETTINGS.pool);
+  value.set(netmask(conf.internalPool), SETTINGS.pool + 4);
+  value.set(ipv4ToBytes(cidrNetwork(conf.ownBlock)), SETTINGS.ownBlock);
+  value.set(netmask(conf.ownBlock), SETTINGS.ownBlock + 4);
+  value.writeUInt32LE(conf.epoch, SETTINGS.epoch);
+  value.writeUInt32LE(conf.markMask, SETTINGS.markMask);
+  value.writeUInt32LE(shiftOf(conf.markMask), SETTINGS.markShift);
+  value.writeUInt32LE(conf.uplink, SETTINGS.uplink);
+  value.set(ipv4ToBytes(conf.uplinkAddress), SETTINGS.uplinkAddress);
+  value.writeUInt16BE(conf.vxlanPort, SETTINGS.vxlanPort);
+  value.writeUInt8(CARRIERS[conf.carrier], SETTINGS.carrier);
+  const { fastPath, pool6 } = conf;
+  value.writeUInt8(flagsOf(SETTING_FLAGS, { fastPath, dualStack: pool6 !== undefined }), SETTINGS.flags);
+  value.set(pool6 ?? [], SETTINGS.pool6);
   return value;
 }
 
 /** @returns undefined for the zeros of a map that was never written. */
 export function decodeConf(value: Buffer): PlaneConf | undefined {
-  if (value.readUInt32BE(4) === 0) return undefined;
+  if (value.readUInt32BE(SETTINGS.pool + 4) === 0) return undefined;
+  const flags = value.readUInt8(SETTINGS.flags);
+  const dualStack = (flags & SETTING_FLAGS.dualStack) !== 0;
   return {
     internalPool: decodeBlock(value),
-    ownBlock: decodeBlock(value.subarray(8)),
-    epoch: value.readUInt32LE(16) as KeyEpoch,
+    ownBlock: decodeBlock(value.subarray(SETTINGS.ownBlock)),
+    epoch: value.readUInt32LE(SETTINGS.epoch) as KeyEpoch,
+    markMask: value.readUInt32LE(SETTINGS.markMask) as MarkMask,
+    uplink: value.readUInt32LE(SETTINGS.uplink),
+    uplinkAddress: numberToIpv4(value.readUInt32BE(SETTINGS.uplinkAddress)),
+    carrier: value.readUInt8(SETTINGS.carrier) === CARRIERS.vxlan ? 'vxlan' : 'option',
+    vxlanPort: value.readUInt16BE(SETTINGS.vxlanPort),
+    fastPath: (flags & SETTING_FLAGS.fastPath) !== 0,
+    pool6: dualStack
+      ? Uint8Array.from(value.subarray(SETTINGS.pool6, SETTINGS.pool6 + POOL6_BYTES))
+      : undefined,
   };
+}
+
+/** A block as key of the map `routes`. */
+export function blockKey(block: Cidr): Buffer {
+  const key = Buffer.alloc(MAP_SIZES.routes.key);
+  key.writeUInt32LE(cidrPrefix(block));
+  key.set(ipv4ToBytes(cidrNetwork(block)), 4);
+  return key;
+}
+
+export function blockOfKey(key: Buffer): Cidr {
+  return `${numberToIpv4(key.readUInt32BE(4))}/${key.readUInt32LE(0)}` as Cidr;
+}
+
+export function encodeRoute({ node, nextHop }: BlockRoute): Buffer {
+  return Buffer.concat([ipv4ToBytes(node), ipv4ToBytes(nextHop)]);
+}
+
+export function decodeRoute(value: Buffer): BlockRoute {
+  return { node: numberToIpv4(value.readUInt32BE(0)), nextHop: numberToIpv4(value.readUInt32BE(4)) };
 }
 
 function decodeBlock(value: Buffer): Cidr {
@@ -126,6 +250,49 @@ export function encodeKey(secret: Uint8Array | undefined): Buffer {
 /** @returns the 16 bytes, or undefined for an epoch without a key. */
 export function decodeKey(value: Buffer): Buffer | undefined {
   return value.readUInt32LE(16) === 1 ? value.subarray(0, 16) : undefined;
+}
+
+/** An account's id as key of the maps `accounts` and `account_names`. */
+export function accountKey(account: AccountId): Buffer {
+  const key = Buffer.alloc(MAP_SIZES.accounts.key);
+  key.writeBigUInt64LE(account);
+  return key;
+}
+
+export function accountOfKey(key: Buffer): AccountId {
+  return key.readBigUInt64LE() as AccountId;
+}
+
+/** Whose account it is: struct account_name. */
+export interface AccountOwner {
+  readonly tag: TenantTag;
+  readonly side: Side;
+  readonly container: ContainerId;
+  readonly ifName: IfName;
+}
+
+const ACCOUNT_NAME = { tag: 0, side: 4, container: 8, ifName: 136 } as const;
+
+export function encodeAccountName({ tag, side, container, ifName }: AccountOwner): Buffer {
+  const value = Buffer.alloc(MAP_SIZES.account_names.value);
+  value.writeUInt32LE(tag, ACCOUNT_NAME.tag);
+  value.writeUInt8(SIDES[side], ACCOUNT_NAME.side);
+  value.write(container, ACCOUNT_NAME.container, 'ascii');
+  value.write(ifName, ACCOUNT_NAME.ifName, 'ascii');
+  return value;
+}
+
+export function decodeAccountName(value: Buffer): AccountOwner {
+  return {
+    tag: value.readUInt32LE(ACCOUNT_NAME.tag) as TenantTag,
+    side: value.readUInt8(ACCOUNT_NAME.side) === SIDES.external ? 'external' : 'internal',
+    container: textAt(value, ACCOUNT_NAME.container, ACCOUNT_NAME.ifName) as ContainerId,
+    ifName: textAt(value, ACCOUNT_NAME.ifName, value.length) as IfName,
+  };
+}
+
+function textAt(value: Buffer, from: number, to: number): string {
+  return value.toString('ascii', from, to).replace(/\0.*$/s, '');
 }
 
 /** An EtherType as key of the map `ethertypes`; the value has no meaning. */

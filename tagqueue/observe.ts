@@ -43,7 +43,7 @@ export async function observePlane(
     programs: pinnedPrograms(pins, digest),
     outdated: pinnedDigests(pins).filter((other) => other !== digest),
     attached,
-    conf: contents('conf', readConf),
+    conf: contents('settings', readConf),
     keys: contents('keys', readKeys) ?? new Map(),
     etherTypes: contents('ethertypes', readEtherTypes) ?? new Set(),
   };

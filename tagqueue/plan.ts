@@ -1,7 +1,14 @@
 /** Decides how the plane becomes what it should be: maps, programs, keys, and what is attached where. */
 import type { KeyBits } from '../model/keys.ts';
 import type { KeyEpoch } from '../model/names.ts';
-import { MAP_NAMES, type MapName, type PlaneConf, PROGRAM_NAMES, type ProgramName } from './maps.ts';
+import {
+  encodeConf,
+  MAP_NAMES,
+  type MapName,
+  type PlaneConf,
+  PROGRAM_NAMES,
+  type ProgramName,
+} from './maps.ts';
 
 export interface DesiredPlane {
   /** Names the object file whose programs should run. */
@@ -121,5 +128,5 @@ function planAttachments(desired: DesiredPlane, observed: ObservedPlane, load: b
 }
 
 function sameConf(a: PlaneConf | undefined, b: PlaneConf): boolean {
-  return a?.internalPool === b.internalPool && a.ownBlock === b.ownBlock && a.epoch === b.epoch;
+  return a !== undefined && encodeConf(a).equals(encodeConf(b));
 }

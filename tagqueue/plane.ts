@@ -5,6 +5,7 @@ import { findLink } from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { asSluiceError, SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
+import type { MarkMask } from '../model/mark.ts';
 import type { IfName, NodeName } from '../model/names.ts';
 import { applyPlane } from './apply.ts';
 import { createLatest, type Latest } from './latest.ts';
@@ -23,6 +24,12 @@ export interface PlaneOptions {
   readonly object: string;
   /** EtherTypes allowed besides IPv4 and ARP. */
   readonly etherTypes: readonly number[];
+  /** The bits of the packet mark that are ours. */
+  readonly markMask: MarkMask;
+  /** UDP port of the carrier `vxlan`. */
+  readonly vxlanPort: number;
+  /** Whether packets may go from port to port, past bridge and routing. */
+  readonly fastPath: boolean;
   readonly log: Log;
 }
 
@@ -119,7 +126,7 @@ async function reconcile(
   const pins = pinDirectoryOf(runDir, node);
   const digest = objectDigest(object);
   const uplink = await uplinkOf(route, options.uplink);
-  const cluster = desiredCluster(settings);
+  const cluster = desiredCluster(settings, { ...options, uplink });
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const observed = await observePlane(route, pins, digest, uplink);
     const actions = planPlane({ digest, uplink, etherTypes: new Set(options.etherTypes), cluster }, observed);

@@ -1,10 +1,11 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Cidr } from '../model/addresses.ts';
+import type { Cidr, Ipv4 } from '../model/addresses.ts';
 import type { KeyBits } from '../model/keys.ts';
 import type { Log } from '../model/log.ts';
 import { silentLog } from '../model/log.ts';
+import { DEFAULT_MARK_MASK } from '../model/mark.ts';
 import type { KeyEpoch } from '../model/names.ts';
 import {
   desiredCluster,
@@ -18,6 +19,8 @@ const KEY = '000102030405060708090a0b0c0d0e0f' as KeyBits;
 const SETTINGS: PlaneSettings = {
   internalPool: '10.64.0.0/12' as Cidr,
   ownBlock: '10.64.4.0/22' as Cidr,
+  uplinkAddress: '192.0.2.2' as Ipv4,
+  carrier: 'option',
   keys: { current: 2 as KeyEpoch, keys: [{ epoch: 2 as KeyEpoch, key: KEY }] },
 };
 
@@ -59,11 +62,12 @@ describe('the saved settings', () => {
   });
 
   it('become what the planner wants', () => {
-    const { internalPool, ownBlock } = SETTINGS;
-    expect(desiredCluster(SETTINGS)).toEqual({
-      conf: { internalPool, ownBlock, epoch: 2 },
+    const { keys, ...cluster } = SETTINGS;
+    const local = { uplink: 3, markMask: DEFAULT_MARK_MASK, vxlanPort: 4789, fastPath: true };
+    expect(desiredCluster(SETTINGS, local)).toEqual({
+      conf: { ...cluster, ...local, epoch: keys.current, pool6: undefined },
       keys: new Map([[2, KEY]]),
     });
-    expect(desiredCluster(undefined)).toBeUndefined();
+    expect(desiredCluster(undefined, local)).toBeUndefined();
   });
 });

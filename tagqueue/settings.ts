@@ -1,15 +1,20 @@
 /** What the plane must know of the cluster, and the file that remembers it while the server is away. */
 import * as z from 'zod';
 import { readTextIfThere, writeAtomically } from '../linux/files.ts';
-import { Cidr } from '../model/addresses.ts';
+import { Cidr, Ipv4 } from '../model/addresses.ts';
+import { Carrier } from '../model/carrier.ts';
 import { ClusterKeys } from '../model/keys.ts';
 import type { Log } from '../model/log.ts';
+import type { PlaneConf } from './maps.ts';
 import type { DesiredPlane } from './plan.ts';
 
 export const PlaneSettings = z.strictObject({
   internalPool: Cidr,
   /** This node's share of the pool. */
   ownBlock: Cidr,
+  uplinkAddress: Ipv4,
+  /** What the cluster's nodes send; they accept every carrier. */
+  carrier: Carrier,
   keys: ClusterKeys,
 });
 export type PlaneSettings = z.infer<typeof PlaneSettings>;
@@ -39,12 +44,21 @@ export function saveSettings(file: string, settings: PlaneSettings): void {
   writeAtomically(file, JSON.stringify(settings));
 }
 
+/** What the node itself adds to the cluster's settings. */
+export type LocalConf = Pick<PlaneConf, 'uplink' | 'markMask' | 'vxlanPort' | 'fastPath'>;
+
 /** The settings as the planner wants them. */
-export function desiredCluster(settings: PlaneSettings | undefined): DesiredPlane['cluster'] {
+export function desiredCluster(
+  settings: PlaneSettings | undefined,
+  { uplink, markMask, vxlanPort, fastPath }: LocalConf,
+): DesiredPlane['cluster'] {
   if (settings === undefined) return undefined;
-  const { internalPool, ownBlock, keys } = settings;
+  const { internalPool, ownBlock, uplinkAddress, carrier, keys } = settings;
   return {
-    conf: { internalPool, ownBlock, epoch: keys.current },
+    conf: {
+      ...{ internalPool, ownBlock, uplinkAddress, carrier, epoch: keys.current, pool6: undefined },
+      ...{ uplink, markMask, vxlanPort, fastPath },
+    },
     keys: new Map(keys.keys.map(({ epoch, key }) => [epoch, key])),
   };
 }

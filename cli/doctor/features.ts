@@ -9,6 +9,7 @@ import { inScratchNetns } from '../../linux/scratch-netns.ts';
 import { addClsact } from '../../linux/tc.ts';
 import type { Cidr, Ipv4, Mac } from '../../model/addresses.ts';
 import { asSluiceError } from '../../model/errors.ts';
+import { DEFAULT_MARK_MASK } from '../../model/mark.ts';
 import type { IfName } from '../../model/names.ts';
 import { rulesetScript } from '../../netd/ruleset.ts';
 import type { Feature } from './facts.ts';
@@ -94,6 +95,9 @@ function makeTable({ nft }: Scratch): void {
   const addresses = { internalPool: POOL, internalBlock: POOL, externalBlock: POOL };
   nft.apply(
     'make a table',
-    rulesetScript({ ...names, ...addresses, services: [{ address: ADDRESS, port: PORT }] }, []),
+    rulesetScript(
+      { ...names, ...addresses, services: [{ address: ADDRESS, port: PORT }], markMask: DEFAULT_MARK_MASK },
+      [],
+    ),
   );
 }

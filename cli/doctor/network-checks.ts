@@ -3,6 +3,7 @@
 import { OUR_ROUTES } from '../../linux/addressing.ts';
 import type { Link } from '../../linux/links.ts';
 import { type Cidr, cidrContains, cidrOverlaps, cidrPrefix } from '../../model/addresses.ts';
+import { CARRIER_ROOM } from '../../model/carrier.ts';
 import { bridgeName } from '../../netd/names.ts';
 import { type Finding, fail, type MachineFacts, ok, warn } from './facts.ts';
 
@@ -38,7 +39,7 @@ export function checkMtu(facts: MachineFacts): Finding {
   const link = uplinkOf(facts);
   const id = 'mtu';
   if (link === undefined) return ok(id, 'there is no uplink to look at');
-  const found = `${link.name} carries ${link.mtu} bytes; containers get ${link.mtu - 16} on their internal side`;
+  const found = `${link.name} carries ${link.mtu} bytes; containers get ${link.mtu - CARRIER_ROOM} on their internal side`;
   if (link.mtu < LEAST_MTU)
     return fail(id, found, `give it at least ${LEAST_MTU}: ip link set ${link.name} mtu 1500`);
   if (link.mtu < USUAL_MTU)

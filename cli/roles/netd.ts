@@ -26,6 +26,7 @@ export function netd(args: readonly string[]): Promise<number> {
       stateDir: places.stateDir,
       server,
       services: servicesOf(role),
+      markMask: config.network.markMask,
       cooldownMs: config.network.addressCooldownSeconds * 1_000,
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       log,

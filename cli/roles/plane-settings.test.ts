@@ -63,6 +63,8 @@ describe('planeSettingsOf', () => {
     expect(planeSettingsOf(a, view([self]), keys(1))).toEqual({
       internalPool: '10.64.0.0/12',
       ownBlock: '10.64.0.0/22',
+      uplinkAddress: '192.0.2.1',
+      carrier: 'option',
       keys: keys(1),
     });
   });

@@ -13,7 +13,13 @@ export function planeSettingsOf(
 ): PlaneSettings | undefined {
   const self = view?.nodes.get(node);
   if (view === undefined || self === undefined || keys === undefined) return undefined;
-  return { internalPool: view.settings.internalPool, ownBlock: self.internalBlock, keys };
+  return {
+    internalPool: view.settings.internalPool,
+    ownBlock: self.internalBlock,
+    uplinkAddress: self.uplinkAddress,
+    carrier: 'option',
+    keys,
+  };
 }
 
 /** Those of now and every change that concerns the plane; ends with both streams. */

@@ -21,7 +21,7 @@ describe('changesOf', () => {
   it('names the bridges with their MTU, the table, the programs, the mount and the files', () => {
     const all = texts();
     for (const line of [
-      'interface bridge si-a, MTU 1484',
+      'interface bridge si-a, MTU 1450',
       'interface bridge se-a, MTU 1500',
       'nftables table ip sluice_a',
       'program eBPF on up0 ingress (clsact)',

@@ -31,7 +31,7 @@ export interface ChangesInput {
  */
 export function changesOf(input: ChangesInput): Change[] {
   const facts = factsOf(input);
-  const actions = planNode({ facts, peers: [], ownedLinks: new Set(), observed: input.observed });
+  const actions = planNode({ facts, blocks: new Map(), ownedLinks: new Set(), observed: input.observed });
   return [
     ...actions.flatMap((action) => changeOf(action, facts, input.observed)),
     { kind: 'nftables', what: `table ip ${facts.table}` },

@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "maps.h"
+#include "mark.h"
 #include "reasons.h"
 
 /*
@@ -52,13 +53,13 @@ static __always_inline void log_drop(struct __sk_buff *skb, enum hook hook, enum
   struct drop *drop = bpf_ringbuf_reserve(&drop_log, sizeof(*drop), 0);
   if (!drop) return;
   const struct port *port = port_of(skb);
-  __u32 mark = skb->mark;
+  const struct settings *node = node_settings();
   __u32 length = skb->len;
 
   __builtin_memset(drop, 0, sizeof(*drop));
   drop->ktime_ns = bpf_ktime_get_ns();
   drop->ifindex = skb->ifindex;
-  drop->tag = port ? port->tag : mark;
+  drop->tag = port ? port->tag : node ? tag_of_mark(skb, node) : 0;
   drop->reason = reason;
   drop->length = length < 0xffff ? length : 0xffff;
   drop->hook = hook;

@@ -16,31 +16,42 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "account.h"
 #include "drop.h"
+#include "forward.h"
 #include "identity.h"
 #include "maps.h"
+#include "mark.h"
 #include "packet.h"
 #include "tag.h"
 
-static __always_inline enum reason judge_port_in(struct __sk_buff *skb) {
-  const struct port *port = port_of(skb);
-  if (!port) {
-    REFUSE_IF(true, REASON_NO_PORT);
-    return ALLOWED;
-  }
-  TRY(check_identity(skb, port));
-  skb->mark = port->tag;
+/* On the fast path the receiver is known at once, and port_out is not asked. */
+static __always_inline enum reason judge_receiver(__u32 tenant, const struct port *to) {
+  REFUSE_IF(to->tag != tenant, REASON_OTHER_TENANT);
   return ALLOWED;
 }
 
-static __always_inline enum reason judge_port_out(struct __sk_buff *skb) {
-  const struct port *port = port_of(skb);
-  if (!port) {
-    REFUSE_IF(true, REASON_NO_PORT);
+/* A tenant without a container here has no mark, and nobody here to hear from him. */
+static __always_inline enum reason mark_tenant(struct __sk_buff *skb, const struct settings *node, __u32 tenant) {
+  const __u32 *mark = bpf_map_lookup_elem(&marks, &tenant);
+  if (!mark) {
+    REFUSE_IF(true, REASON_OTHER_TENANT);
     return ALLOWED;
   }
-  __u32 mark = skb->mark;
-  if (mark == port->tag) return ALLOWED;
+  set_mark(skb, node, *mark);
+  return ALLOWED;
+}
+
+/* An interface that is not bound to a container is shut, in both directions. */
+static __always_inline enum reason judge_stranger(void) {
+  REFUSE_IF(true, REASON_NO_PORT);
+  return ALLOWED;
+}
+
+static __always_inline enum reason judge_port_out(struct __sk_buff *skb, const struct settings *node,
+                                                  const struct port *port) {
+  __u32 mark = mark_of(skb, node);
+  if (mark == port->mark) return ALLOWED;
   REFUSE_IF(mark != 0, REASON_OTHER_TENANT);
   bool is_arp = skb->protocol == bpf_htons(ETH_P_ARP);
   if (is_arp ? is_arp_of_gateway(skb, port) : port->side == SIDE_EXTERNAL) return ALLOWED;
@@ -48,81 +59,138 @@ static __always_inline enum reason judge_port_out(struct __sk_buff *skb) {
   return ALLOWED;
 }
 
-static __always_inline enum reason judge_uplink_out(struct __sk_buff *skb) {
+static __always_inline enum reason judge_uplink_out(struct __sk_buff *skb, const struct settings *node) {
   struct iphdr ip;
-  const struct conf *conf = configuration();
-  if (!conf) return REASON_MALFORMED; /* cannot happen, but the verifier does not know */
   if (skb->protocol != bpf_htons(ETH_P_IP)) return ALLOWED;
   long cut_off = load_ipv4(skb, &ip);
   REFUSE_IF(cut_off, REASON_MALFORMED);
 
-  if (!in_pool(conf, ip.daddr)) {
-    REFUSE_IF(in_pool(conf, ip.saddr), REASON_INTERNAL_LEAK);
+  if (!in_pool(node, ip.daddr)) {
+    REFUSE_IF(in_pool(node, ip.saddr), REASON_INTERNAL_LEAK);
     return ALLOWED;
   }
-  if (!is_tenant(skb->mark)) {
+  __u32 tenant = tag_of_mark(skb, node);
+  if (!is_tenant(tenant)) {
     REFUSE_IF(true, REASON_UNTAGGED);
     return ALLOWED;
   }
-  REFUSE_IF(!in_own_block(conf, ip.saddr), REASON_FOREIGN_SOURCE);
+  REFUSE_IF(!in_own_block(node, ip.saddr), REASON_FOREIGN_SOURCE);
   REFUSE_IF(ip.ihl != IHL_PLAIN, REASON_IP_OPTIONS);
-  __u8 epoch = conf->epoch;
+  __u8 epoch = node->epoch;
   const struct key *key = key_of(epoch);
-  if (!key) return REASON_NO_KEY; /* as above */
+  if (!key) return REASON_NO_KEY; /* cannot happen, but the verifier does not know */
   REFUSE_IF(!key->valid, REASON_NO_KEY);
-  return put_tag(skb, &ip, epoch, key);
+  return put_tag(skb, &ip, tenant, epoch, key);
 }
 
-static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb) {
+/* What a packet from the wire turned out to be. */
+struct arrival {
   struct iphdr ip;
-  const struct conf *conf = configuration();
-  if (!conf) return REASON_MALFORMED; /* as above */
+  /* 0: it is not internal. */
+  __u32 tenant;
+};
+
+static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb, const struct settings *node,
+                                                   struct arrival *arrival) {
+  struct iphdr *ip = &arrival->ip;
+  arrival->tenant = 0;
   /*
    * The kernel takes off a priority tag (VLAN 0) and then another one behind it without asking us again
    * (net/core/dev.c, check_vlan_id), so an IPv4 packet could hide in there.
    */
   REFUSE_IF(is_vlan(skb->protocol) && !(skb->vlan_tci & 0x0fff), REASON_VLAN);
   if (skb->protocol != bpf_htons(ETH_P_IP)) return ALLOWED;
-  long cut_off = load_ipv4(skb, &ip);
+  long cut_off = load_ipv4(skb, ip);
   REFUSE_IF(cut_off, REASON_MALFORMED);
 
-  if (!in_pool(conf, ip.daddr)) {
-    REFUSE_IF(in_pool(conf, ip.saddr), REASON_INTERNAL_LEAK);
+  if (!in_pool(node, ip->daddr)) {
+    REFUSE_IF(in_pool(node, ip->saddr), REASON_INTERNAL_LEAK);
     return ALLOWED;
   }
-  if (ip.ihl == IHL_PLAIN) {
+  if (ip->ihl == IHL_PLAIN) {
     REFUSE_IF(true, REASON_UNTAGGED);
     return ALLOWED;
   }
-  REFUSE_IF(!in_pool(conf, ip.saddr) || in_own_block(conf, ip.saddr), REASON_FOREIGN_SOURCE);
-  return take_tag(skb, &ip);
+  REFUSE_IF(!route_to(ip->saddr), REASON_FOREIGN_SOURCE);
+  return take_tag(skb, ip, &arrival->tenant);
+}
+
+/* Internal traffic to an address that somebody has: on this host, or on the node with its block. */
+static __always_inline int forward_from_port(struct __sk_buff *skb, const struct settings *node,
+                                             const struct port *port) {
+  struct ethhdr eth;
+  struct iphdr ip;
+  if (port->side != SIDE_INTERNAL || skb->protocol != bpf_htons(ETH_P_IP)) return TC_ACT_OK;
+  if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) || load_ipv4(skb, &ip)) return TC_ACT_OK;
+  if (!in_own_block(node, ip.daddr)) {
+    return same_mac(eth.h_dest, &port->gateway_mac) ? send_out(skb, node, &ip) : TC_ACT_OK;
+  }
+  const struct port *to = port_with(ip.daddr);
+  if (!to || !same_mac(eth.h_dest, &to->mac)) return TC_ACT_OK;
+  enum reason reason = judge_receiver(port->tag, to);
+  return reason == ALLOWED ? deliver(skb, node, to) : refuse(skb, HOOK_PORT_IN, reason);
+}
+
+/* A packet that was believed: to its container, or into the stack with its tenant's mark on. */
+static __always_inline int bring_in(struct __sk_buff *skb, const struct settings *node, struct arrival *arrival) {
+  struct iphdr *ip = &arrival->ip;
+  const struct port *to = has_fast_path(node) ? port_with(ip->daddr) : NULL;
+  bool fast = to && ip->ttl > 1;
+  if (fast) count_hop(ip);
+  if (bpf_skb_store_bytes(skb, ETH_HLEN, ip, sizeof(*ip), BPF_F_RECOMPUTE_CSUM))
+    return refuse(skb, HOOK_UPLINK_IN, REASON_NO_ROOM);
+  enum reason reason = fast ? judge_receiver(arrival->tenant, to) : mark_tenant(skb, node, arrival->tenant);
+  if (reason != ALLOWED) return refuse(skb, HOOK_UPLINK_IN, reason);
+  return fast ? deliver_routed(skb, node, to) : TC_ACT_OK;
 }
 
 /* tc ingress of a container's host-side veth: what the container sends. */
 SEC("tc")
 int port_in(struct __sk_buff *skb) {
-  return verdict(skb, HOOK_PORT_IN, judge_port_in(skb));
+  const struct settings *node = node_settings();
+  const struct port *port = port_of(skb);
+  if (!node) return TC_ACT_SHOT; /* cannot happen, but the verifier does not know */
+  if (!port) return verdict(skb, HOOK_PORT_IN, judge_stranger());
+  enum reason reason = check_identity(skb, port);
+  if (reason != ALLOWED) return refuse(skb, HOOK_PORT_IN, reason);
+  set_mark(skb, node, port->mark);
+  count_sent(skb, port);
+  return has_fast_path(node) ? forward_from_port(skb, node, port) : TC_ACT_OK;
 }
 
 /* tc egress of a container's host-side veth: what the container would receive. */
 SEC("tc")
 int port_out(struct __sk_buff *skb) {
-  return verdict(skb, HOOK_PORT_OUT, judge_port_out(skb));
+  const struct settings *node = node_settings();
+  const struct port *port = port_of(skb);
+  if (!node) return TC_ACT_SHOT; /* as above */
+  if (!port) return verdict(skb, HOOK_PORT_OUT, judge_stranger());
+  enum reason reason = judge_port_out(skb, node, port);
+  if (reason != ALLOWED) return refuse(skb, HOOK_PORT_OUT, reason);
+  count_received(skb, port);
+  return TC_ACT_OK;
 }
 
 /* tc egress of the node's uplink. The mark means nothing beyond this host: it is cleared. */
 SEC("tc")
 int uplink_out(struct __sk_buff *skb) {
-  int action = verdict(skb, HOOK_UPLINK_OUT, judge_uplink_out(skb));
-  skb->mark = 0;
+  const struct settings *node = node_settings();
+  if (!node) return TC_ACT_SHOT; /* as above */
+  int action = verdict(skb, HOOK_UPLINK_OUT, judge_uplink_out(skb, node));
+  set_mark(skb, node, 0);
   return action;
 }
 
 /* tc ingress of the node's uplink. A mark that came in from elsewhere is worth nothing. */
 SEC("tc")
 int uplink_in(struct __sk_buff *skb) {
-  skb->mark = 0;
-  return verdict(skb, HOOK_UPLINK_IN, judge_uplink_in(skb));
+  const struct settings *node = node_settings();
+  struct arrival arrival;
+  if (!node) return TC_ACT_SHOT; /* as above */
+  set_mark(skb, node, 0);
+  enum reason reason = judge_uplink_in(skb, node, &arrival);
+  if (reason != ALLOWED) return refuse(skb, HOOK_UPLINK_IN, reason);
+  return arrival.tenant ? bring_in(skb, node, &arrival) : TC_ACT_OK;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

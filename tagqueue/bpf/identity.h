@@ -74,13 +74,13 @@ static __always_inline bool hides_transport_header(const struct iphdr *ip) {
 
 /* Each side of the fence has its own interface: none leads to the other's addresses. */
 static __always_inline enum reason check_destination(const struct port *port, __be32 to) {
-  const struct conf *conf = configuration();
-  if (!conf) return REASON_MALFORMED; /* cannot happen, but the verifier does not know */
+  const struct settings *node = node_settings();
+  if (!node) return REASON_MALFORMED; /* cannot happen, but the verifier does not know */
   REFUSE_IF(is_loopback(to), REASON_LOOPBACK);
   if (port->side == SIDE_EXTERNAL)
-    REFUSE_IF(in_pool(conf, to), REASON_NOT_EXTERNAL);
+    REFUSE_IF(in_pool(node, to), REASON_NOT_EXTERNAL);
   else
-    REFUSE_IF(!in_pool(conf, to) && !is_multicast_or_broadcast(to), REASON_NOT_INTERNAL);
+    REFUSE_IF(!in_pool(node, to) && !is_multicast_or_broadcast(to), REASON_NOT_INTERNAL);
   return ALLOWED;
 }
 

@@ -21,15 +21,27 @@ enum side {
   SIDE_INTERNAL = 2,
 };
 
+enum port_flag {
+  /* A rate is set at the host end's queue, which a packet must not go around. */
+  PORT_SHAPED = 1,
+  /* The container also has the IPv6 address that its IPv4 address gives. */
+  PORT_DUAL_STACK = 2,
+};
+
 /* What the container behind one host-side veth is allowed to be. */
 struct port {
+  __u64 account;
   __u32 tag;
+  /* The tenant's index on this node, in the bits of the mark that are ours. */
+  __u32 mark;
+  __u32 ifindex;
   __be32 ip;
   __be32 gateway;
   struct mac mac;
   struct mac gateway_mac;
   __u8 side;
-  __u8 pad[3];
+  __u8 flags;
+  __u8 pad[6];
 };
 
 /* By interface index. An interface that carries the programs and has no entry is shut. */
@@ -39,23 +51,93 @@ struct {
   __uint(max_entries, 65536);
   __type(key, __u32);
   __type(value, struct port);
-} ports SEC(".maps");
+} ports_by_index SEC(".maps");
 
-/* The cluster's internal addresses, this node's share of them, and the key to stamp with. */
-struct conf {
+/* The same ports by internal address: whom a packet for it is for. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 65536);
+  __type(key, __be32);
+  __type(value, struct port);
+} ports_by_ip SEC(".maps");
+
+#define TENANT_INDEXES 65536
+
+/* Tenants with containers here: by their index, which the mark carries, the tag that the wire carries; 0: nobody. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, TENANT_INDEXES);
+  __type(key, __u32);
+  __type(value, __u32);
+} tenants SEC(".maps");
+
+/* And back: by tag the mark, index already in its place. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, TENANT_INDEXES);
+  __type(key, __u32);
+  __type(value, __u32);
+} marks SEC(".maps");
+
+enum carrier {
+  CARRIER_OPTION = 1,
+  CARRIER_VXLAN = 2,
+};
+
+enum setting {
+  /* Between containers packets go from port to port or to the wire, past bridge, routing and netfilter. */
+  SETTING_FAST_PATH = 1,
+  /* Internal addresses have IPv6 counterparts in `pool6`. */
+  SETTING_DUAL_STACK = 2,
+};
+
+/* The cluster's internal addresses, this node's share of them, how packets are carried, and the key to stamp with. */
+struct settings {
   __be32 pool;
   __be32 pool_mask;
   __be32 own_block;
   __be32 own_mask;
   __u32 epoch;
+  /* The bits of the packet mark that are ours, and how far they are from bit 0. */
+  __u32 mark_mask;
+  __u32 mark_shift;
+  __u32 uplink;
+  __be32 uplink_ip;
+  __be16 vxlan_port;
+  /* What is sent; both are accepted. */
+  __u8 carrier;
+  __u8 flags;
+  /* The first 96 bits of internal IPv6 addresses; the IPv4 address is the rest. */
+  __be32 pool6[3];
 };
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, 1);
   __type(key, __u32);
-  __type(value, struct conf);
-} conf SEC(".maps");
+  __type(value, struct settings);
+} settings SEC(".maps");
+
+struct block {
+  __u32 prefix_length;
+  __be32 network;
+};
+
+/* Where a block of internal addresses is: the node that has it, and the next hop towards it. */
+struct route {
+  __be32 node;
+  __be32 next_hop;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 65536);
+  __type(key, struct block);
+  __type(value, struct route);
+} routes SEC(".maps");
 
 /* The 16 key bytes of an epoch, as two little-endian words. */
 struct key {
@@ -100,6 +182,40 @@ struct {
   __type(value, __u64);
 } counts SEC(".maps");
 
+/* What one interface of a container has sent and received, as its own counters would have it. */
+struct account {
+  __u64 sent_bytes;
+  __u64 sent_packets;
+  __u64 received_bytes;
+  __u64 received_packets;
+};
+
+/* By account id, which is never given twice. Made by userland before the port is bound. */
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 131072);
+  __type(key, __u64);
+  __type(value, struct account);
+} accounts SEC(".maps");
+
+/* Whose account it is. Not for the programs: userland keeps it where the figures are, so that none is ever without. */
+struct account_name {
+  __u32 tag;
+  __u8 side;
+  __u8 pad[3];
+  char container[128];
+  char ifname[16];
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 131072);
+  __type(key, __u64);
+  __type(value, struct account_name);
+} account_names SEC(".maps");
+
 enum hook {
   HOOK_PORT_IN = 1,
   HOOK_PORT_OUT = 2,
@@ -113,7 +229,7 @@ enum hook {
 struct drop {
   __u64 ktime_ns;
   __u32 ifindex;
-  /* The tenant whose port it is; on an uplink, the packet's mark. */
+  /* The tenant whose port it is; on an uplink, whom the packet's mark means; 0: nobody. */
   __u32 tag;
   __u16 reason;
   __u16 length;
@@ -130,12 +246,21 @@ struct {
 
 static __always_inline const struct port *port_of(const struct __sk_buff *skb) {
   __u32 ifindex = skb->ifindex;
-  return bpf_map_lookup_elem(&ports, &ifindex);
+  return bpf_map_lookup_elem(&ports_by_index, &ifindex);
 }
 
-static __always_inline const struct conf *configuration(void) {
+static __always_inline const struct port *port_with(__be32 address) {
+  return bpf_map_lookup_elem(&ports_by_ip, &address);
+}
+
+static __always_inline const struct settings *node_settings(void) {
   __u32 only = 0;
-  return bpf_map_lookup_elem(&conf, &only);
+  return bpf_map_lookup_elem(&settings, &only);
+}
+
+static __always_inline const struct route *route_to(__be32 address) {
+  struct block host = { .prefix_length = 32, .network = address };
+  return bpf_map_lookup_elem(&routes, &host);
 }
 
 static __always_inline const struct key *key_of(__u8 epoch) {

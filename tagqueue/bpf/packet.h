@@ -24,12 +24,12 @@ static __always_inline bool is_vlan(__be16 ethertype) {
   return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
 }
 
-static __always_inline bool in_pool(const struct conf *conf, __be32 address) {
-  return (address & conf->pool_mask) == conf->pool;
+static __always_inline bool in_pool(const struct settings *node, __be32 address) {
+  return (address & node->pool_mask) == node->pool;
 }
 
-static __always_inline bool in_own_block(const struct conf *conf, __be32 address) {
-  return (address & conf->own_mask) == conf->own_block;
+static __always_inline bool in_own_block(const struct settings *node, __be32 address) {
+  return (address & node->own_mask) == node->own_block;
 }
 
 static __always_inline bool is_loopback(__be32 address) {

@@ -33,9 +33,9 @@ struct tagged_header {
   struct tag tag;
 };
 
-/* A mark names a tenant when it is not 0 and fits the tag's 24 bits. */
-static __always_inline bool is_tenant(__u32 mark) {
-  return mark != 0 && mark <= 0xffffff;
+/* A tenant's number on the wire is not 0 and fits the tag's 24 bits. */
+static __always_inline bool is_tenant(__u32 tag) {
+  return tag != 0 && tag <= 0xffffff;
 }
 
 static __always_inline __u64 tag_mac(const struct key *key, const struct iphdr *ip, const struct tag *tag) {
@@ -59,8 +59,8 @@ static __always_inline void resize_header(struct iphdr *ip, __u8 ihl, __u16 tot_
 }
 
 /* Puts the tag right behind a header without options. The packet is unusable when this refuses. */
-static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct iphdr *ip, __u8 epoch,
-                                           const struct key *key) {
+static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct iphdr *ip, __u32 tenant,
+                                           __u8 epoch, const struct key *key) {
   struct tagged_header header = {
     .ip = *ip,
     .tag = {
@@ -68,7 +68,7 @@ static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct i
       .length = TAG_BYTES,
       .version = TAG_VERSION,
       .epoch = epoch,
-      .tenant = bpf_htonl(skb->mark),
+      .tenant = bpf_htonl(tenant),
     },
   };
   __u64 mac = tag_mac(key, ip, &header.tag);
@@ -102,8 +102,8 @@ static __always_inline enum reason check_tag(const struct iphdr *ip, const struc
   return ALLOWED;
 }
 
-/* Checks the tag, takes it off and leaves its tenant in the mark. */
-static __always_inline enum reason take_tag(struct __sk_buff *skb, struct iphdr *ip) {
+/* Checks the tag and takes it off. `ip` is then the header as it belongs into the packet, still to be written. */
+static __always_inline enum reason take_tag(struct __sk_buff *skb, struct iphdr *ip, __u32 *tenant) {
   struct tag tag;
   __u16 tot_len = bpf_ntohs(ip->tot_len);
   long cut_off = bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(*ip), &tag, sizeof(tag));
@@ -116,10 +116,7 @@ static __always_inline enum reason take_tag(struct __sk_buff *skb, struct iphdr 
   REFUSE_IF(stuck, REASON_NO_ROOM);
   __u64 change = less_words((__u32 *)&tag, TAG_BYTES / 4);
   resize_header(ip, ip->ihl - TAG_BYTES / 4, tot_len - TAG_BYTES, change);
-  long unwritten = bpf_skb_store_bytes(skb, ETH_HLEN, ip, sizeof(*ip), BPF_F_RECOMPUTE_CSUM);
-  REFUSE_IF(unwritten, REASON_NO_ROOM);
-
-  skb->mark = bpf_ntohl(tag.tenant) & 0xffffff;
+  *tenant = bpf_ntohl(tag.tenant) & 0xffffff;
   increment(&counts, COUNT_VERIFIED);
   return ALLOWED;
 }

@@ -46,7 +46,7 @@ async function changeBinding(side: Side, change: (value: Buffer) => Buffer | und
   const [link] = JSON.parse(await onNode('ip', '-j', 'link', 'show', nic(side).hostIf)) as {
     ifindex: number;
   }[];
-  using ports = requireMap(pinDirectoryOf(verbs.node.runDir, verbs.node.name), 'ports');
+  using ports = requireMap(pinDirectoryOf(verbs.node.runDir, verbs.node.name), 'ports_by_index');
   const key = indexKey(link!.ifindex);
   const changed = change(lookupMap(ports, key)!);
   if (changed === undefined) deleteFromMap(ports, key);

@@ -165,7 +165,7 @@ export async function residue(node: LabNode): Promise<Residue> {
 }
 
 function bindingsOf({ runDir, name }: LabNode): string[] {
-  using ports = requireMap(pinDirectoryOf(runDir, name), 'ports');
+  using ports = requireMap(pinDirectoryOf(runDir, name), 'ports_by_index');
   return mapEntries(ports)
     .map(([key, value]) => `${indexOfKey(key)}: ${decodePort(value).address}`)
     .sort();

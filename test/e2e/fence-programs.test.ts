@@ -16,7 +16,7 @@ import { type Fence, FenceBuilds, loadFence } from '../fence/builds.ts';
 import { furnish } from '../fence/furnish.ts';
 import { REFUSED_AT_PORTS } from '../fence/refused-at-ports.ts';
 import { REFUSED_AT_UPLINKS } from '../fence/refused-at-uplinks.ts';
-import { type Case, CONF, PORTS, type RefusedCase, SECRET, TENANT } from '../fence/world.ts';
+import { type Case, CONF, MARK, PEER, PORTS, type RefusedCase, SECRET, TENANT } from '../fence/world.ts';
 import { ETHERTYPE, ipv4 } from '../frames.ts';
 
 const TC_ACT_OK = 0;
@@ -167,9 +167,12 @@ const vectors: Vectors = JSON.parse(
 const framed = (hex: string): Buffer =>
   ethernetFrame(PORTS.internal.mac, PORTS.internal.gatewayMac, ETHERTYPE.ipv4, Buffer.from(hex, 'hex'));
 
-/** Sets the uplink programs up as on the node with this block. */
-function become(ownBlock: Cidr, epoch: KeyEpoch, secret: Uint8Array): void {
-  updateMap(fence.map('conf'), maps.indexKey(0), maps.encodeConf({ ...CONF, ownBlock, epoch }));
+/** Sets the uplink programs up as on the node with this block, for one tenant; all others are on another node. */
+function become(ownBlock: Cidr, epoch: KeyEpoch, secret: Uint8Array, tenant: number = TENANT): void {
+  updateMap(fence.map('routes'), maps.blockKey(CONF.internalPool), maps.encodeRoute(PEER));
+  updateMap(fence.map('tenants'), maps.indexKey(1), maps.indexKey(tenant));
+  updateMap(fence.map('marks'), maps.indexKey(tenant), maps.indexKey(MARK));
+  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf({ ...CONF, ownBlock, epoch }));
   updateMap(fence.map('keys'), maps.indexKey(epoch), maps.encodeKey(secret));
 }
 
@@ -179,13 +182,13 @@ const ELSEWHERE = '10.78.0.0/22' as Cidr;
 describe('the tag', () => {
   it.each(vectors.believed)('is put on and taken off as published: $name', (vector) => {
     const epoch = vector.epoch as KeyEpoch;
-    become(blockOf(vector.source as Ipv4), epoch, Buffer.from(vector.key, 'hex'));
-    const sent = testRun(fence.program('uplink_out'), framed(vector.plain), { mark: vector.tenant });
+    become(blockOf(vector.source as Ipv4), epoch, Buffer.from(vector.key, 'hex'), vector.tenant);
+    const sent = testRun(fence.program('uplink_out'), framed(vector.plain), { mark: MARK });
     expect(sent).toMatchObject({ action: TC_ACT_OK, mark: 0, packet: framed(vector.tagged) });
 
-    become(ELSEWHERE, epoch, Buffer.from(vector.key, 'hex'));
+    become(ELSEWHERE, epoch, Buffer.from(vector.key, 'hex'), vector.tenant);
     const received = testRun(fence.program('uplink_in'), framed(vector.tagged));
-    expect(received).toMatchObject({ action: TC_ACT_OK, mark: vector.tenant, packet: framed(vector.plain) });
+    expect(received).toMatchObject({ action: TC_ACT_OK, mark: MARK, packet: framed(vector.plain) });
   });
 
   it('brings every packet and its tenant to the other node as they were', () => {
@@ -208,14 +211,14 @@ describe('the tag', () => {
           ETHERTYPE.ipv4,
           ipv4(fields, payload),
         );
-        become(blockOf(fields.source), epoch, SECRET);
-        const sent = testRun(fence.program('uplink_out'), plain, { mark: tenant });
+        become(blockOf(fields.source), epoch, SECRET, tenant);
+        const sent = testRun(fence.program('uplink_out'), plain, { mark: MARK });
         expect(sent.packet.subarray(34, 50)).toEqual(encodeTag(fields, tenant, { epoch, secret: SECRET }));
         expect(internetChecksum(sent.packet.subarray(14, 50))).toBe(0);
 
-        become(blockOf(fields.destination), epoch, SECRET);
+        become(blockOf(fields.destination), epoch, SECRET, tenant);
         const received = testRun(fence.program('uplink_in'), sent.packet);
-        expect(received).toMatchObject({ action: TC_ACT_OK, mark: tenant });
+        expect(received).toMatchObject({ action: TC_ACT_OK, mark: MARK });
         expect(received.packet.equals(plain)).toBe(true);
       }),
       { numRuns: 500 },
@@ -226,7 +229,7 @@ describe('the tag', () => {
     const good = ipv4({ source: PORTS.internal.address, destination: '10.64.4.9' as Ipv4 });
     good[8]! ^= 0x10;
     become(CONF.ownBlock, CONF.epoch, SECRET);
-    const sent = testRun(fence.program('uplink_out'), framed(good.toString('hex')), { mark: TENANT });
+    const sent = testRun(fence.program('uplink_out'), framed(good.toString('hex')), { mark: MARK });
     expect(internetChecksum(sent.packet.subarray(14, 50))).not.toBe(0);
     become(ELSEWHERE, CONF.epoch, SECRET);
     expect(testRun(fence.program('uplink_in'), sent.packet).packet.subarray(14)).toEqual(good);

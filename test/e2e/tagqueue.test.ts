@@ -5,9 +5,9 @@ import { text } from 'node:stream/consumers';
 import { lookupMap, mapById, sumPerCpu } from '../../linux/bpf.ts';
 import { inNetns } from '../../linux/netns.ts';
 import { addClsact, attachProgram, listPrograms, removeClsact } from '../../linux/tc.ts';
-import type { Cidr } from '../../model/addresses.ts';
+import type { Cidr, Ipv4 } from '../../model/addresses.ts';
 import type { KeyBits } from '../../model/keys.ts';
-import type { KeyEpoch, NodeName } from '../../model/names.ts';
+import type { ContainerId, IfName, KeyEpoch, NodeName } from '../../model/names.ts';
 import { tagqueueSocketOf } from '../../tagqueue/main.ts';
 import { decodeKey, indexKey } from '../../tagqueue/maps.ts';
 import type { PlaneIds } from '../../tagqueue/plane-ids.ts';
@@ -18,7 +18,7 @@ import { type PlaneSettings, settingsFileOf } from '../../tagqueue/settings.ts';
 import { FenceBuilds } from '../fence/builds.ts';
 import { type Daemon, daemonOn, NODE } from '../fence/tagqueue-daemon.ts';
 import { eventually, layWire, type Wire } from '../fence/wire.ts';
-import { OWN_MAC, onWire, PORTS, sent, TENANT } from '../fence/world.ts';
+import { MARK_MASK, OWN_MAC, onWire, PORTS, sent, TENANT } from '../fence/world.ts';
 
 const builds = new FenceBuilds();
 const object = builds.build();
@@ -28,6 +28,8 @@ const upgraded = builds.build('loopback');
 const SETTINGS: PlaneSettings = {
   internalPool: '10.64.0.0/12' as Cidr,
   ownBlock: '10.64.0.0/22' as Cidr,
+  uplinkAddress: '192.0.2.1' as Ipv4,
+  carrier: 'option',
   keys: {
     current: 1 as KeyEpoch,
     keys: [{ epoch: 1 as KeyEpoch, key: '000102030405060708090a0b0c0d0e0f' as KeyBits }],
@@ -111,7 +113,7 @@ describe('tagqueue', () => {
   });
 
   it('tells netd where the plane is, by ids that work in any process', async () => {
-    using plane = openPortPlane(before);
+    using plane = openPortPlane(before, MARK_MASK);
     expect(plane.programs.port_in.id).toBe(before.programs.port_in);
     await addClsact(wire.route, port.near);
     for (const [direction, program] of [
@@ -121,9 +123,10 @@ describe('tagqueue', () => {
       const name = `sluice_${program.name}`;
       await attachProgram(wire.route, { ifindex: port.near, direction, programFd: program.fd, name });
     }
-    plane.bind(port.near, PORTS.internal);
-    expect(plane.read(port.near)).toEqual(PORTS.internal);
-    expect(plane.list()).toEqual(new Map([[port.near, PORTS.internal]]));
+    const bound = { ...PORTS.internal, ifindex: port.near };
+    plane.bind(bound, { container: 'c1' as ContainerId, ifName: 'eth1' as IfName });
+    expect(plane.read(port.near)).toEqual(bound);
+    expect(plane.list()).toEqual(new Map([[port.near, bound]]));
     expect(plane.read(port.far)).toBeUndefined();
     plane.unbind(port.far);
   });
@@ -188,8 +191,8 @@ describe('tagqueue', () => {
     expect(after.maps).toEqual(before.maps);
     expect(await attachedTo(wire.near)).toEqual(onUplink(after));
     expect(await attachedTo(port.near)).toEqual(onPort(after));
-    using plane = openPortPlane(after);
-    expect(plane.read(port.near)).toEqual(PORTS.internal);
+    using plane = openPortPlane(after, MARK_MASK);
+    expect(plane.read(port.near)).toEqual({ ...PORTS.internal, ifindex: port.near });
     before = after;
   });
 
@@ -233,6 +236,9 @@ describe('tagqueue', () => {
     expect(await attachedTo(port.near)).toEqual({});
     expect(existsSync(`${daemon.runDir}/bpf`)).toBe(false);
     expect(existsSync(settingsFileOf(daemon.stateDir))).toBe(false);
-    await eventually('the kernel has forgotten the maps', () => !isKnown(before.maps.ports) || undefined);
+    await eventually(
+      'the kernel has forgotten the maps',
+      () => !isKnown(before.maps.ports_by_index) || undefined,
+    );
   });
 });

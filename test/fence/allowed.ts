@@ -8,31 +8,32 @@ import {
   arpFromHost,
   arpOf,
   EXTERNAL_OWN,
+  FOREIGN_MARK,
   fromOwn,
   GATEWAY,
   GATEWAY_MAC,
   INTERNET,
   ip,
-  OTHER_TENANT,
+  MARK,
+  OTHER_MARK,
   OUTSIDER,
   OWN,
   OWN_MAC,
   onWire,
   REMOTE,
   sent,
-  TENANT,
   tag,
   toRemote,
   WIRE_MAC,
 } from './world.ts';
 
-const PORT_IN = { program: 'port_in', markAfter: TENANT } as const;
+const PORT_IN = { program: 'port_in', markAfter: MARK } as const;
 const EXTERNAL_IN = { ...PORT_IN, port: 'external' } as const;
 const WITH_IPV6 = { ...PORT_IN, allow: [ETHERTYPE.ipv6] } as const;
-const PORT_OUT = { program: 'port_out', mark: TENANT, markAfter: TENANT } as const;
+const PORT_OUT = { program: 'port_out', mark: MARK, markAfter: MARK } as const;
 const UNMARKED_OUT = { program: 'port_out', mark: 0, markAfter: 0 } as const;
-const UPLINK_OUT = { program: 'uplink_out', mark: TENANT, markAfter: 0 } as const;
-const UPLINK_IN = { program: 'uplink_in', mark: OTHER_TENANT, markAfter: 0 } as const;
+const UPLINK_OUT = { program: 'uplink_out', mark: MARK, markAfter: 0 } as const;
+const UPLINK_IN = { program: 'uplink_in', mark: OTHER_MARK, markAfter: 0 } as const;
 
 const toGroup = (address: string, mac: string): Buffer =>
   ethernetFrame(OWN_MAC, mac as Mac, ETHERTYPE.ipv4, ipv4({ source: OWN, destination: ip(address) }));
@@ -48,7 +49,14 @@ export const ALLOWED: readonly AllowedCase[] = [
     ...PORT_IN,
     packet: Buffer.concat([sent({}), Buffer.alloc(20)]),
   },
-  { name: 'a mark of its own, which is overwritten', ...PORT_IN, mark: OTHER_TENANT, packet: sent({}) },
+  { name: 'a mark of its own, which is overwritten', ...PORT_IN, mark: OTHER_MARK, packet: sent({}) },
+  {
+    name: 'with a mark of somebody else beside ours, which stays',
+    ...PORT_IN,
+    mark: FOREIGN_MARK,
+    markAfter: MARK + FOREIGN_MARK,
+    packet: sent({}),
+  },
   {
     name: 'a first fragment of 16 bytes',
     ...PORT_IN,
@@ -134,14 +142,14 @@ export const ALLOWED: readonly AllowedCase[] = [
   {
     name: 'a rightly tagged packet',
     ...UPLINK_IN,
-    markAfter: TENANT,
+    markAfter: MARK,
     packet: onWire({ options: tag() }),
     packetAfter: onWire({}),
   },
   {
     name: 'a rightly tagged later fragment',
     ...UPLINK_IN,
-    markAfter: TENANT,
+    markAfter: MARK,
     packet: onWire({ fragment: 185, options: tag() }),
     packetAfter: onWire({ fragment: 185 }),
   },

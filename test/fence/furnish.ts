@@ -1,15 +1,37 @@
 /** Fills a fence's maps with the test world. */
 import { deleteFromMap, mapEntries, updateMap } from '../../linux/bpf.ts';
+import { indexOfMark } from '../../model/mark.ts';
 import * as maps from '../../tagqueue/maps.ts';
 import type { Fence } from './builds.ts';
-import { type Case, CONF, KEYS, PORTS } from './world.ts';
+import {
+  type Case,
+  CONF,
+  KEYS,
+  MARK,
+  MARK_MASK,
+  OTHER_MARK,
+  OTHER_TENANT,
+  PEER,
+  PEER_BLOCK,
+  PORTS,
+  TENANT,
+} from './world.ts';
 
 /** @param ifindex  the interface whose port a case is about */
 export function furnish(fence: Fence, ifindex: number, state: Partial<Case>): void {
   const { port = 'internal', allow = [], epoch = CONF.epoch } = state;
-  if (port === 'unbound') deleteFromMap(fence.map('ports'), maps.indexKey(ifindex));
-  else updateMap(fence.map('ports'), maps.indexKey(ifindex), maps.encodePort(PORTS[port]));
-  updateMap(fence.map('conf'), maps.indexKey(0), maps.encodeConf({ ...CONF, epoch }));
+  const byIndex = fence.map('ports_by_index');
+  if (port === 'unbound') deleteFromMap(byIndex, maps.indexKey(ifindex));
+  else updateMap(byIndex, maps.indexKey(ifindex), maps.encodePort({ ...PORTS[port], ifindex }));
+  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf({ ...CONF, epoch }));
+  for (const [tag, mark] of [
+    [TENANT, MARK],
+    [OTHER_TENANT, OTHER_MARK],
+  ] as const) {
+    updateMap(fence.map('tenants'), maps.indexKey(indexOfMark(mark, MARK_MASK)), maps.indexKey(tag));
+    updateMap(fence.map('marks'), maps.indexKey(tag), maps.indexKey(mark));
+  }
+  updateMap(fence.map('routes'), maps.blockKey(PEER_BLOCK), maps.encodeRoute(PEER));
   for (const [known, secret] of KEYS)
     updateMap(fence.map('keys'), maps.indexKey(known), maps.encodeKey(secret));
   for (const [key] of mapEntries(fence.map('ethertypes'))) deleteFromMap(fence.map('ethertypes'), key);

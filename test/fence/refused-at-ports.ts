@@ -2,6 +2,7 @@
 
 import { ethernetFrame } from '../../linux/frames.ts';
 import type { Ipv4 } from '../../model/addresses.ts';
+import { markOf } from '../../model/mark.ts';
 import {
   arp,
   BROADCAST,
@@ -22,15 +23,16 @@ import {
   GATEWAY_MAC,
   INTERNET,
   ip,
+  MARK,
+  MARK_MASK,
   NEIGHBOUR,
   NEIGHBOUR_MAC,
-  OTHER_TENANT,
+  OTHER_MARK,
   OUTSIDER,
   OWN,
   OWN_MAC,
   type Refusals,
   sent,
-  TENANT,
   tag,
 } from './world.ts';
 
@@ -51,7 +53,7 @@ export const REFUSED_AT_PORTS: Refusals = {
       name: 'a frame to an interface that is not bound',
       ...PORT_OUT,
       port: 'unbound',
-      mark: TENANT,
+      mark: MARK,
       packet: sent({}),
     },
   ],
@@ -252,31 +254,31 @@ export const REFUSED_AT_PORTS: Refusals = {
   ],
 
   other_tenant: [
-    { name: 'IPv4', ...PORT_OUT, mark: OTHER_TENANT, packet: sent({}) },
-    { name: 'IPv4, externally', ...PORT_OUT, port: 'external', mark: OTHER_TENANT, packet: sent({}) },
-    { name: 'broadcast ARP', ...PORT_OUT, mark: OTHER_TENANT, packet: arpOf({}) },
+    { name: 'IPv4', ...PORT_OUT, mark: OTHER_MARK, packet: sent({}) },
+    { name: 'IPv4, externally', ...PORT_OUT, port: 'external', mark: OTHER_MARK, packet: sent({}) },
+    { name: 'broadcast ARP', ...PORT_OUT, mark: OTHER_MARK, packet: arpOf({}) },
     {
       name: "ARP in the gateway's name",
       ...PORT_OUT,
-      mark: OTHER_TENANT,
+      mark: OTHER_MARK,
       packet: arpFromHost(GATEWAY_MAC, GATEWAY),
     },
     {
       name: 'IPv6',
       ...PORT_OUT,
-      mark: OTHER_TENANT,
+      mark: OTHER_MARK,
       packet: fromOwn(ETHERTYPE.ipv6, ipv6(PROTOCOL.udp, udp(1, 2))),
     },
     {
       name: 'an unknown EtherType',
       ...PORT_OUT,
-      mark: OTHER_TENANT,
+      mark: OTHER_MARK,
       packet: fromOwn(ETHERTYPE.experimental, Buffer.alloc(46)),
     },
     {
       name: 'a mark beyond 24 bits that ends alike',
       ...PORT_OUT,
-      mark: 0x01000000 + TENANT,
+      mark: markOf(3, MARK_MASK),
       packet: sent({}),
     },
   ],

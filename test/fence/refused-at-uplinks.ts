@@ -2,6 +2,7 @@
 
 import { ethernetFrame } from '../../linux/frames.ts';
 import type { Ipv4 } from '../../model/addresses.ts';
+import { markOf } from '../../model/mark.ts';
 import { ETHERTYPE, ipv4, PROTOCOL } from '../frames.ts';
 import {
   changed,
@@ -9,19 +10,21 @@ import {
   INTERNET,
   ip,
   KEYLESS_EPOCH,
+  MARK,
+  MARK_MASK,
   NEIGHBOUR,
+  OTHER_TENANT,
   OUTSIDER,
   OWN,
   onWire,
   REMOTE,
   type Refusals,
-  TENANT,
   tag,
   toRemote,
   WIRE_MAC,
 } from './world.ts';
 
-const UPLINK_OUT = { program: 'uplink_out', mark: TENANT } as const;
+const UPLINK_OUT = { program: 'uplink_out', mark: MARK } as const;
 const UPLINK_IN = { program: 'uplink_in' } as const;
 
 const insideVlan0 = ethernetFrame(
@@ -47,14 +50,14 @@ export const REFUSED_AT_UPLINKS: Refusals = {
     {
       name: 'a mark that is no tenant, on the way to the wire',
       ...UPLINK_OUT,
-      mark: 0x01000000,
+      mark: markOf(9, MARK_MASK),
       packet: toRemote(),
     },
     { name: 'IPv4 from the wire', ...UPLINK_IN, packet: onWire({}) },
     {
       name: 'IPv4 from the wire with a mark of its own',
       ...UPLINK_IN,
-      mark: TENANT,
+      mark: MARK,
       packet: onWire({ source: OUTSIDER }),
     },
   ],
@@ -155,7 +158,11 @@ export const REFUSED_AT_UPLINKS: Refusals = {
       packet: onWire({ options: Buffer.concat([tag().subarray(0, 8), Buffer.alloc(8)]) }),
     },
     { name: 'another key', ...UPLINK_IN, packet: onWire({ options: tag({ secret: Buffer.alloc(16, 1) }) }) },
-    { name: 'another tenant', ...UPLINK_IN, packet: onWire({ options: changed(tag(), 7, 0xe6) }) },
+    {
+      name: 'another tenant',
+      ...UPLINK_IN,
+      packet: onWire({ options: changed(changed(tag(), 6, OTHER_TENANT >> 8), 7, OTHER_TENANT & 0xff) }),
+    },
     {
       name: 'the tag of another source',
       ...UPLINK_IN,

@@ -9,6 +9,7 @@ import { tagqueueSocketOf } from '../../tagqueue/main.ts';
 import { PlaneIds } from '../../tagqueue/plane-ids.ts';
 import type { PlaneSettings } from '../../tagqueue/settings.ts';
 import type { Wire } from './wire.ts';
+import { MARK_MASK } from './world.ts';
 
 const SCRIPT = resolve(import.meta.dirname, 'tagqueue-process.ts');
 export const NODE = 'n1';
@@ -48,6 +49,9 @@ export function daemonOn(wire: Wire): Daemon {
         stateDir,
         object,
         etherTypes: [],
+        markMask: MARK_MASK,
+        vxlanPort: 4789,
+        fastPath: false,
       });
       const command = [...enter, process.execPath, SCRIPT, options] as const;
       child = spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'inherit', 'inherit'] });

@@ -2,8 +2,9 @@
 
 import { ethernetFrame } from '../../linux/frames.ts';
 import { type Cidr, type Ipv4, type Mac, macOfAddress } from '../../model/addresses.ts';
+import { DEFAULT_MARK_MASK, markOf } from '../../model/mark.ts';
 import type { KeyEpoch, TenantTag } from '../../model/names.ts';
-import type { PlaneConf, PortBinding, ProgramName } from '../../tagqueue/maps.ts';
+import type { AccountId, PlaneConf, PortBinding, ProgramName } from '../../tagqueue/maps.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
 import { siphash24 } from '../../tagqueue/siphash.ts';
 import { encodeTag, type Flow, macInput } from '../../tagqueue/wire.ts';
@@ -11,6 +12,11 @@ import { type ArpFields, arp, BROADCAST, ETHERTYPE, type Ipv4Fields, ipv4, PROTO
 
 export const TENANT = 0x00b1e5 as TenantTag;
 export const OTHER_TENANT = 0x00bad1 as TenantTag;
+/** The tenants' marks on this node: indexes 1 and 2 of the mask, beside a bit that somebody else has set. */
+export const MARK_MASK = DEFAULT_MARK_MASK;
+export const MARK = markOf(1, MARK_MASK);
+export const OTHER_MARK = markOf(2, MARK_MASK);
+export const FOREIGN_MARK = 0x4000;
 export const EPOCH = 7 as KeyEpoch;
 export const KEYLESS_EPOCH = 9 as KeyEpoch;
 export const SECRET = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex');
@@ -32,11 +38,23 @@ export const CONF: PlaneConf = {
   internalPool: '10.64.0.0/12' as Cidr,
   ownBlock: '10.64.0.0/22' as Cidr,
   epoch: EPOCH,
+  markMask: MARK_MASK,
+  uplink: 1,
+  uplinkAddress: ip('192.0.2.1'),
+  carrier: 'option',
+  vxlanPort: 4789,
+  fastPath: false,
+  pool6: undefined,
 };
+/** The other node, and its block. */
+export const PEER = { node: ip('192.0.2.2'), nextHop: ip('192.0.2.2') };
+export const PEER_BLOCK = '10.64.4.0/22' as Cidr;
 export const KEYS: ReadonlyMap<KeyEpoch, Buffer> = new Map([[EPOCH, SECRET]]);
+const OWNED = { tag: TENANT, mark: MARK, ifindex: 1, shaped: false, dualStack: false } as const;
 export const PORTS: Readonly<Record<'internal' | 'external', PortBinding>> = {
   internal: {
-    tag: TENANT,
+    ...OWNED,
+    account: 0x1111_2222_3333_4444n as AccountId,
     side: 'internal',
     address: OWN,
     mac: OWN_MAC,
@@ -44,7 +62,8 @@ export const PORTS: Readonly<Record<'internal' | 'external', PortBinding>> = {
     gatewayMac: GATEWAY_MAC,
   },
   external: {
-    tag: TENANT,
+    ...OWNED,
+    account: 0x5555_6666_7777_8888n as AccountId,
     side: 'external',
     address: EXTERNAL_OWN,
     mac: OWN_MAC,

@@ -1,8 +1,15 @@
 import fc from 'fast-check';
-import type { Cidr } from '../../model/addresses.ts';
+import type { Cidr, Ipv4 } from '../../model/addresses.ts';
 import type { KeyBits } from '../../model/keys.ts';
+import { DEFAULT_MARK_MASK } from '../../model/mark.ts';
 import type { KeyEpoch } from '../../model/names.ts';
-import { MAP_NAMES, type MapName, PROGRAM_NAMES, type ProgramName } from '../../tagqueue/maps.ts';
+import {
+  MAP_NAMES,
+  type MapName,
+  type PlaneConf,
+  PROGRAM_NAMES,
+  type ProgramName,
+} from '../../tagqueue/maps.ts';
 import { type DesiredPlane, type ObservedPlane, type PlaneAction, planPlane } from '../../tagqueue/plan.ts';
 
 const UPLINK = 2;
@@ -10,7 +17,18 @@ const epoch = fc.integer({ min: 0, max: 3 }).map((epoch) => epoch as KeyEpoch);
 const secret = fc.constantFrom('aa', 'bb').map((secret) => secret as KeyBits);
 const keys = fc.array(fc.tuple(epoch, secret), { maxLength: 4 }).map((pairs) => new Map(pairs));
 const block = fc.constantFrom('10.64.0.0/22', '10.64.4.0/22').map((block) => block as Cidr);
-const conf = fc.record({ internalPool: fc.constant('10.64.0.0/12' as Cidr), ownBlock: block, epoch });
+const conf: fc.Arbitrary<PlaneConf> = fc.record({
+  internalPool: fc.constant('10.64.0.0/12' as Cidr),
+  ownBlock: block,
+  epoch,
+  markMask: fc.constant(DEFAULT_MARK_MASK),
+  uplink: fc.constant(UPLINK),
+  uplinkAddress: fc.constant('192.0.2.1' as Ipv4),
+  carrier: fc.constantFrom('option', 'vxlan'),
+  vxlanPort: fc.constant(4789),
+  fastPath: fc.boolean(),
+  pool6: fc.constant(undefined),
+});
 const etherTypes = fc.uniqueArray(fc.constantFrom(0x86dd, 0x88b5, 0x88f7)).map((types) => new Set(types));
 const digest = fc.constantFrom('old', 'new');
 

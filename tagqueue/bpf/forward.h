@@ -1,0 +1,68 @@
+/*
+ * The fast path: what has been judged goes from port to port, from a port to the wire, and from the wire to a port,
+ * past bridge, routing and netfilter, which have no say in internal traffic anyway. Whatever is not plain (another
+ * MAC than the destination's, no time to live left, no route) takes the long way, where the kernel answers it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "account.h"
+#include "maps.h"
+#include "mark.h"
+#include "packet.h"
+
+#define AF_INET 2 /* sys/socket.h draws in headers of the C library that a BPF target does not have */
+
+static __always_inline bool has_fast_path(const struct settings *node) {
+  return node->flags & SETTING_FAST_PATH;
+}
+
+/* As routing does it; the sum of the header stays what it is (RFC 1141), so a checksum over the packet holds. */
+static __always_inline void count_hop(struct iphdr *ip) {
+  __u32 check = ip->check + bpf_htons(0x0100);
+  ip->check = check + (check > 0xffff);
+  ip->ttl--;
+}
+
+/*
+ * Into the container. Where a rate is set the packet has to pass the port's queue, behind port_out; else it goes
+ * straight to the other end of the pair, and leaves nothing of ours behind: marks are not for containers.
+ */
+static __always_inline int deliver(struct __sk_buff *skb, const struct settings *node, const struct port *to) {
+  if (to->flags & PORT_SHAPED) {
+    set_mark(skb, node, to->mark);
+    return bpf_redirect(to->ifindex, 0);
+  }
+  count_received(skb, to);
+  set_mark(skb, node, 0);
+  return bpf_redirect_peer(to->ifindex, 0);
+}
+
+/* From the wire, or from a port, to the container whose MAC address the packet does not have yet. */
+static __always_inline int deliver_routed(struct __sk_buff *skb, const struct settings *node,
+                                          const struct port *to) {
+  struct {
+    struct mac destination;
+    struct mac source;
+  } macs = { .destination = to->mac, .source = to->gateway_mac };
+  if (bpf_skb_store_bytes(skb, 0, &macs, sizeof(macs), 0)) return TC_ACT_SHOT;
+  return deliver(skb, node, to);
+}
+
+/* To another node. The kernel finds the next hop's MAC address; uplink_out puts the tag on. */
+static __always_inline int send_out(struct __sk_buff *skb, const struct settings *node, struct iphdr *ip) {
+  const struct route *route = route_to(ip->daddr);
+  if (!route || ip->ttl <= 1) return TC_ACT_OK;
+  struct bpf_redir_neigh next_hop = { .nh_family = AF_INET, .ipv4_nh = route->next_hop };
+  count_hop(ip);
+  if (bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct iphdr, ttl), &ip->ttl, 4, 0)) return TC_ACT_SHOT;
+  return bpf_redirect_neigh(node->uplink, &next_hop, sizeof(next_hop), 0);
+}
