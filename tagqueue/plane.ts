@@ -39,8 +39,12 @@ export interface PlaneState {
   readonly guarded: boolean;
 }
 
+export type FastPath = { readonly on: true } | { readonly on: false; readonly why: string };
+
 export interface Plane {
   readonly state: Latest<PlaneState>;
+  /** Whether packets go past bridge and routing, and if not, why. */
+  readonly fastPath: FastPath;
   /** The last attempt's failure, as long as it has not been made good. */
   problem(): SluiceError | undefined;
   map(name: MapName): BpfMap;
@@ -103,6 +107,7 @@ function keep(options: PlaneOptions, first: PlaneSettings | undefined, handles: 
   const repair = setInterval(() => void settle(settings), REPAIR_MS);
   return {
     state,
+    fastPath: options.fastPath ? { on: true } : { on: false, why: 'tagqueue.fastPath is off' },
     problem: () => problem,
     map: (name) => maps.get(name) ?? unknownMap(name),
     settle,

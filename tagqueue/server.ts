@@ -28,6 +28,7 @@ function statusOf(plane: Plane): object {
     ready: guarded && problem === undefined,
     plane: 'ebpf',
     guarded,
+    fastPath: plane.fastPath,
     ...(problem && { problem: { code: problem.code, detail: problem.message, hint: problem.hint } }),
   };
 }
