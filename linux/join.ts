@@ -72,15 +72,16 @@ export function operatorClient(server: string, tokenText: string): ApiClient {
 const Registered = z.strictObject({ node: ClusterNode, settings: ClusterSettings });
 
 /**
- * Tells the server where this node's uplink is. The server's own machine becomes a node by it.
+ * Tells the server what this node's uplink is: its address, and whether it is a network card. The server's own machine becomes a node by it.
  * @throws SluiceError what the server says, or `unreachable`
  */
 export async function registerNode(
   client: Pick<ApiClient, 'request'>,
   node: NodeName,
   uplinkAddress: Ipv4,
+  nic = false,
 ): Promise<z.infer<typeof Registered>> {
-  return Registered.parse(await client.request('PUT', `/v1/nodes/${node}`, { uplinkAddress }));
+  return Registered.parse(await client.request('PUT', `/v1/nodes/${node}`, { uplinkAddress, nic }));
 }
 
 async function askToJoin(options: JoinOptions, token: Token, secret: Secret): Promise<JoinAnswer> {

@@ -91,6 +91,17 @@ function parseLink(data: Buffer): Link {
   };
 }
 
+/** What is built on network cards, and hands their properties on. */
+const STACKED = new Set(['bond', 'team', 'vlan']);
+
+/**
+ * Whether packets of this link end in a network card. Drivers of hardware, and of what a virtual machine has in its
+ * place, register no kind (net/core/rtnetlink.c). Unlike /sys/class/net, this is right in every network namespace.
+ */
+export function isNetworkCard({ ethernet, kind }: Pick<Link, 'ethernet' | 'kind'>): boolean {
+  return ethernet && (kind === undefined || STACKED.has(kind));
+}
+
 export async function listLinks(netlink: Netlink): Promise<Link[]> {
   return (await netlink.dump('list the links', RTM_GETLINK, ifinfo())).map(parseLink);
 }

@@ -16,6 +16,7 @@ export type ClusterSnapshot = z.infer<typeof ClusterSnapshot>;
 const revision = z.int().min(0);
 
 const ClusterPut = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('settings'), value: ClusterSettings }),
   z.strictObject({ kind: z.literal('tenant'), value: Tenant }),
   z.strictObject({ kind: z.literal('node'), value: ClusterNode }),
   z.strictObject({ kind: z.literal('namespace'), value: NamespaceMapping }),
@@ -75,6 +76,8 @@ export function foldLine(view: NodeView | undefined, line: ClusterLine): NodeVie
 
 function withPut(view: NodeView, put: ClusterPut): NodeView {
   switch (put.kind) {
+    case 'settings':
+      return { ...view, settings: put.value };
     case 'tenant':
       return { ...view, tenants: new Map(view.tenants).set(put.value.tenant, put.value) };
     case 'node':

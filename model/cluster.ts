@@ -1,14 +1,26 @@
 /** What the server knows and every node follows: settings, tenants, nodes and the namespace map. */
 import * as z from 'zod';
 import { Cidr, Ipv4 } from './addresses.ts';
+import { Carrier } from './carrier.ts';
 import { NamespaceName, NodeName, TenantName, TenantTag } from './names.ts';
 
+/** What an operator may ask for; `auto` leaves it to the nodes' uplinks. */
+export const CarrierChoice = z.enum(['auto', ...Carrier.options]);
+export type CarrierChoice = z.infer<typeof CarrierChoice>;
+
 /** Fixed when the cluster is made: changing a pool would renumber every container. */
-export const ClusterSettings = z.strictObject({
+export const ClusterPools = z.strictObject({
   internalPool: Cidr,
   externalPool: Cidr,
   /** Prefix length of one node's block, on both sides. */
   blockPrefix: z.int().min(16).max(29),
+});
+export type ClusterPools = z.infer<typeof ClusterPools>;
+
+export const ClusterSettings = z.strictObject({
+  ...ClusterPools.shape,
+  /** What nodes send; it may be changed at any time. */
+  carrier: CarrierChoice.default('auto'),
 });
 export type ClusterSettings = z.infer<typeof ClusterSettings>;
 
@@ -26,6 +38,10 @@ export const ClusterNode = z.strictObject({
   uplinkAddress: Ipv4,
   internalBlock: Cidr,
   externalBlock: Cidr,
+  /** Whether the uplink is a network card, which merges packets only when their headers are plain. */
+  nic: z.boolean().default(false),
+  /** Shut out by an operator: it gets no keys, and no other node sends to it. */
+  fenced: z.boolean().default(false),
   /** Unix time in ms. */
   joinedAt: z.number(),
 });
@@ -42,4 +58,10 @@ export interface ClusterView {
   readonly tenants: ReadonlyMap<TenantName, Tenant>;
   readonly nodes: ReadonlyMap<NodeName, ClusterNode>;
   readonly namespaces: ReadonlyMap<NamespaceName, TenantName>;
+}
+
+/** What the nodes of a cluster send: with one network card among them, the carrier that cards handle well. */
+export function effectiveCarrier({ settings, nodes }: Pick<ClusterView, 'settings' | 'nodes'>): Carrier {
+  if (settings.carrier !== 'auto') return settings.carrier;
+  return [...nodes.values()].some(({ nic }) => nic) ? 'vxlan' : 'option';
 }

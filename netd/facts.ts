@@ -28,8 +28,8 @@ export interface NodeFacts {
 
 /** @param uplinkMtu  bytes of the uplink's largest packet */
 export function nodeFacts(
-  self: ClusterNode,
-  settings: ClusterSettings,
+  self: Pick<ClusterNode, 'node' | `${Side}Block`>,
+  settings: Pick<ClusterSettings, `${Side}Pool`>,
   uplink: IfName,
   uplinkMtu: number,
 ): NodeFacts {

@@ -71,6 +71,8 @@ const anyPeers = fc.uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 2
       uplinkAddress: `192.0.2.${n}` as Ipv4,
       internalBlock: cidrNth(SETTINGS.internalPool, 22, n),
       externalBlock: cidrNth(SETTINGS.externalPool, 22, n),
+      nic: false,
+      fenced: false,
       joinedAt: n,
     }),
   ),

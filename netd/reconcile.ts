@@ -47,7 +47,8 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
   const { kernel, facts, plane } = attach;
   const report = { adopted: 0, repaired: [] as string[], removed: [] as string[], failed: [] as string[] };
 
-  const peers = [...view.nodes.values()].filter(({ node }) => node !== facts.node);
+  // A node that was shut out has no authority any more: nothing goes there, and nothing from there is believed.
+  const peers = [...view.nodes.values()].filter(({ node, fenced }) => node !== facts.node && !fenced);
   const ownedLinks = new Set<IfName>(
     netd.registry.all().flatMap(({ nics }) => nics.map(({ hostIf }) => hostIf)),
   );

@@ -20,8 +20,9 @@ const SETTINGS: PlaneSettings = {
   internalPool: '10.64.0.0/12' as Cidr,
   ownBlock: '10.64.4.0/22' as Cidr,
   uplinkAddress: '192.0.2.2' as Ipv4,
-  carrier: 'option',
   keys: { current: 2 as KeyEpoch, keys: [{ epoch: 2 as KeyEpoch, key: KEY }] },
+  carrier: 'vxlan',
+  fenced: false,
 };
 
 let directory: string;
@@ -37,6 +38,12 @@ describe('the saved settings', () => {
     saveSettings(file, SETTINGS);
     expect(loadSettings(file, silentLog)).toEqual(SETTINGS);
     expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  it('of a version that knew one carrier and no fencing are taken as they were meant', () => {
+    const { carrier: _carrier, fenced: _fenced, ...old } = SETTINGS;
+    writeFileSync(file, JSON.stringify(old));
+    expect(loadSettings(file, silentLog)).toEqual({ ...SETTINGS, carrier: 'option' });
   });
 
   it('are none before the first', () => {
@@ -62,7 +69,7 @@ describe('the saved settings', () => {
   });
 
   it('become what the planner wants', () => {
-    const { keys, ...cluster } = SETTINGS;
+    const { keys, fenced: _, ...cluster } = SETTINGS;
     const local = { uplink: 3, markMask: DEFAULT_MARK_MASK, vxlanPort: 4789, fastPath: true };
     expect(desiredCluster(SETTINGS, local)).toEqual({
       conf: { ...cluster, ...local, epoch: keys.current, pool6: undefined },

@@ -13,9 +13,11 @@ export const PlaneSettings = z.strictObject({
   /** This node's share of the pool. */
   ownBlock: Cidr,
   uplinkAddress: Ipv4,
-  /** What the cluster's nodes send; they accept every carrier. */
-  carrier: Carrier,
   keys: ClusterKeys,
+  /** What this node sends; it takes both. */
+  carrier: Carrier.default('option'),
+  /** Whether this node itself was shut out of the cluster. */
+  fenced: z.boolean().default(false),
 });
 export type PlaneSettings = z.infer<typeof PlaneSettings>;
 

@@ -90,6 +90,7 @@ function textOf(one: ClusterNode): string {
     ['uplink', one.uplinkAddress],
     ['internal', one.internalBlock],
     ['external', one.externalBlock],
+    ['card', one.nic ? 'yes' : 'no'],
     ['joined', timeOf(one.joinedAt)],
   ] as const;
   return lines.map(([name, value]) => `${name.padEnd(8)}  ${value}`).join('\n');

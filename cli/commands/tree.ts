@@ -49,6 +49,11 @@ const NODE: readonly Entry[] = [
 /** What the cluster knows. */
 const CLUSTER: readonly GroupEntry[] = [
   {
+    name: 'cluster',
+    describe: 'What holds for all nodes',
+    load: async () => (await import('./cluster.ts')).cluster,
+  },
+  {
     name: 'tenant',
     describe: 'Tenants: who is kept apart from whom',
     load: async () => (await import('./tenant.ts')).tenant,

@@ -12,7 +12,7 @@ import { requireUplink } from '../node-options.ts';
 import { failPoints } from './fail-point.ts';
 import { type Role, runRole } from './role.ts';
 import { clientOfServer } from './server-client.ts';
-import { uplinkAddress } from './uplink-address.ts';
+import { observeUplink } from './uplink-address.ts';
 
 export function netd(args: readonly string[]): Promise<number> {
   return runRole('netd', args, async (role) => {
@@ -53,7 +53,8 @@ async function register({ node, log, signal }: Role, server: ApiClient, uplink: 
   let told = '';
   for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
     try {
-      await registerNode(server, node, await uplinkAddress(uplink));
+      const { address, nic } = await observeUplink(uplink);
+      await registerNode(server, node, address, nic);
       return;
     } catch (thrown) {
       const { message, hint } = asSluiceError(thrown);

@@ -9,12 +9,15 @@ const settings = {
   internalPool: '10.64.0.0/12' as Cidr,
   externalPool: '10.80.0.0/12' as Cidr,
   blockPrefix: 22,
+  carrier: 'auto' as const,
 };
 const self = {
   node: a,
   uplinkAddress: '192.0.2.1' as Ipv4,
   internalBlock: '10.64.0.0/22' as Cidr,
   externalBlock: '10.80.0.0/22' as Cidr,
+  nic: true,
+  fenced: false,
   joinedAt: 0,
 };
 const view = (nodes: (typeof self)[]): NodeView =>
@@ -64,8 +67,9 @@ describe('planeSettingsOf', () => {
       internalPool: '10.64.0.0/12',
       ownBlock: '10.64.0.0/22',
       uplinkAddress: '192.0.2.1',
-      carrier: 'option',
       keys: keys(1),
+      carrier: 'vxlan',
+      fenced: false,
     });
   });
 });

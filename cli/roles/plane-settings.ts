@@ -1,4 +1,5 @@
 /** What tagqueue must know of the cluster, put together from the two streams that tell it. */
+import { effectiveCarrier } from '../../model/cluster.ts';
 import type { NodeView } from '../../model/cluster-changes.ts';
 import type { ClusterKeys } from '../../model/keys.ts';
 import type { NodeName } from '../../model/names.ts';
@@ -17,8 +18,9 @@ export function planeSettingsOf(
     internalPool: view.settings.internalPool,
     ownBlock: self.internalBlock,
     uplinkAddress: self.uplinkAddress,
-    carrier: 'option',
     keys,
+    carrier: effectiveCarrier(view),
+    fenced: self.fenced,
   };
 }
 

@@ -1,5 +1,4 @@
 import type { Link } from '../../linux/links.ts';
-import type { Ipv4 } from '../../model/addresses.ts';
 import { Config } from '../../model/config.ts';
 import type { NodeName } from '../../model/names.ts';
 import { type ChangesInput, changesOf } from './changes.ts';
@@ -7,7 +6,6 @@ import { type ChangesInput, changesOf } from './changes.ts';
 const input: ChangesInput = {
   node: 'a' as NodeName,
   uplink: { index: 2, name: 'up0', mtu: 1_500, up: true, ethernet: true } as unknown as Link,
-  uplinkAddress: '192.0.2.1' as Ipv4,
   listen: undefined,
   join: undefined,
   network: Config.parse({}).network,

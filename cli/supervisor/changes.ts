@@ -1,6 +1,6 @@
 /** What `sluice up` would change on this machine: for `--dry-run`, and so that nothing comes as a surprise. */
 import type { Link } from '../../linux/links.ts';
-import { type Cidr, cidrNth, cidrPrefix, type Ipv4 } from '../../model/addresses.ts';
+import { type Cidr, cidrNth, cidrPrefix } from '../../model/addresses.ts';
 import type { Config } from '../../model/config.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
 import { type NodeFacts, nodeFacts } from '../../netd/facts.ts';
@@ -17,7 +17,6 @@ export interface Change {
 export interface ChangesInput {
   readonly node: NodeName;
   readonly uplink: Link;
-  readonly uplinkAddress: Ipv4;
   readonly listen: string | undefined;
   readonly join: string | undefined;
   readonly network: Config['network'];
@@ -47,18 +46,16 @@ export function changesOf(input: ChangesInput): Change[] {
   ];
 }
 
-function factsOf({ node, uplink, uplinkAddress, network }: ChangesInput): NodeFacts {
+function factsOf({ node, uplink, network }: ChangesInput): NodeFacts {
   const { internalPool, externalPool, blockPrefix } = network;
   const first = (pool: Cidr): Cidr =>
     cidrPrefix(pool) <= blockPrefix ? cidrNth(pool, blockPrefix, 0) : pool;
   const self = {
     node,
-    uplinkAddress,
     internalBlock: first(internalPool),
     externalBlock: first(externalPool),
-    joinedAt: 0,
   };
-  return nodeFacts(self, { internalPool, externalPool, blockPrefix }, uplink.name, uplink.mtu);
+  return nodeFacts(self, { internalPool, externalPool }, uplink.name, uplink.mtu);
 }
 
 function changeOf(action: NodeAction, facts: NodeFacts, observed: ObservedNode): Change[] {

@@ -67,12 +67,12 @@ async function showChanges({
   const uplink = observed.links.find((link) => link.name === name);
   if (uplink === undefined)
     throw new SluiceError('not_found', `there is no interface ${name}`, 'see `ip link`');
-  const address = await uplinkAddress(name);
+  // An uplink without an address is refused here as it would be later.
+  await uplinkAddress(name);
   const { network } = config;
   const changes = changesOf({
     node,
     uplink,
-    uplinkAddress: address,
     listen,
     join,
     network,

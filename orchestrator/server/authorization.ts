@@ -13,6 +13,7 @@ const ALLOWED = {
   'metrics.show': members,
   'openapi.show': everyone,
   'cluster.follow': members,
+  'cluster.set': operators,
   // An operator runs tenants, not the fence: keys stay with those who make and check tags.
   'keys.follow': [root, 'node'],
   'tenant.create': operators,

@@ -1,11 +1,13 @@
 /** The cluster itself: made at the server's first start, and held to what it was made with ever after. */
+import * as z from 'zod';
 import { type Cidr, cidrOverlaps, cidrPrefix } from '../../model/addresses.ts';
-import { ClusterSettings } from '../../model/cluster.ts';
+import { CarrierChoice, type ClusterPools, ClusterSettings } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { ClusterKeys, KeyBits } from '../../model/keys.ts';
 import type { KeyEpoch } from '../../model/names.ts';
 import type { Store } from '../../store/contract.ts';
-import { PATHS, read } from './layout.ts';
+import { mustRead, PATHS, read } from './layout.ts';
+import { type Operation, operation } from './operation.ts';
 import type { Random } from './secrets.ts';
 
 /**
@@ -13,7 +15,7 @@ import type { Random } from './secrets.ts';
  *
  * @throws SluiceError `invalid_request` (pools that cannot work), `refused` (other settings than at first start)
  */
-export async function openCluster(store: Store, wanted: ClusterSettings, random: Random): Promise<void> {
+export async function openCluster(store: Store, wanted: ClusterPools, random: Random): Promise<void> {
   checkPools(wanted);
   const keys: ClusterKeys = {
     current: 1 as KeyEpoch,
@@ -22,7 +24,7 @@ export async function openCluster(store: Store, wanted: ClusterSettings, random:
   const made = await store.txn({
     compare: [{ key: PATHS.settings, revision: 0 }],
     put: [
-      { key: PATHS.settings, value: wanted },
+      { key: PATHS.settings, value: ClusterSettings.parse(wanted) },
       { key: PATHS.clusterKeys, value: keys },
     ],
   });
@@ -31,7 +33,27 @@ export async function openCluster(store: Store, wanted: ClusterSettings, random:
   if (settings !== undefined) checkSame(settings, wanted);
 }
 
-function checkSame(settings: ClusterSettings, wanted: ClusterSettings): void {
+const set = operation({
+  id: 'cluster.set',
+  method: 'PATCH',
+  path: '/v1/cluster',
+  summary: 'Changes what may be changed while the cluster runs: how tags travel between nodes.',
+  body: z.strictObject({ carrier: CarrierChoice }),
+  answer: ClusterSettings,
+  handle: async ({ store, mutate }, { who, body: { carrier } }) => {
+    const subject = `carrier ${carrier}`;
+    const settings = await mutate({ who, operation: 'cluster.set', subject }, async () => {
+      const known = await mustRead(store, PATHS.settings, ClusterSettings, 'cluster');
+      const result: ClusterSettings = { ...known, carrier };
+      return { put: [{ key: PATHS.settings, value: result }], result };
+    });
+    return { json: settings };
+  },
+});
+
+export const clusterOperations: readonly Operation[] = [set];
+
+function checkSame(settings: ClusterSettings, wanted: ClusterPools): void {
   const names = ['internalPool', 'externalPool', 'blockPrefix'] as const;
   const changed = names.filter((name) => settings[name] !== wanted[name]);
   if (changed.length === 0) return;
@@ -45,7 +67,7 @@ function checkSame(settings: ClusterSettings, wanted: ClusterSettings): void {
   );
 }
 
-function checkPools({ internalPool, externalPool, blockPrefix }: ClusterSettings): void {
+function checkPools({ internalPool, externalPool, blockPrefix }: ClusterPools): void {
   if (cidrOverlaps(internalPool, externalPool)) {
     throw unusable(`network.internalPool ${internalPool} and network.externalPool ${externalPool} overlap`);
   }

@@ -115,13 +115,14 @@ function pictureOf(page: Page, node: NodeName | undefined): { revision: number; 
 }
 
 const KINDS = [
+  { kind: 'settings', prefix: PATHS.settings },
   { kind: 'tenant', prefix: PATHS.tenants },
   { kind: 'node', prefix: PATHS.nodes },
   { kind: 'namespace', prefix: PATHS.namespaces },
   { kind: 'probe', prefix: PATHS.probes },
 ] as const;
 
-/** @returns undefined for what this reader does not follow: other nodes' probes, and settings, which never change. */
+/** @returns undefined for what this reader does not follow: other nodes' probes. */
 function lineOf(event: WatchEvent, node: NodeName | undefined): ClusterLine | undefined {
   const found = KINDS.find(({ prefix }) => event.key.startsWith(prefix));
   if (found === undefined) return undefined;
@@ -129,6 +130,7 @@ function lineOf(event: WatchEvent, node: NodeName | undefined): ClusterLine | un
   if (event.type === 'put') {
     return { revision: event.revision, put: { kind: found.kind, value: event.value } as ClusterPut };
   }
+  if (found.kind === 'settings') return undefined;
   const name = event.key.slice(event.key.lastIndexOf('/') + 1);
   return { revision: event.revision, delete: { kind: found.kind, name } satisfies ClusterDelete };
 }

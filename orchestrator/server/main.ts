@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { closeServer } from '../../linux/local-api.ts';
 import { listenPrivately } from '../../linux/private-socket.ts';
-import type { ClusterSettings } from '../../model/cluster.ts';
+import type { ClusterPools } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { Fingerprint } from '../../model/join.ts';
 import type { Log } from '../../model/log.ts';
@@ -12,7 +12,7 @@ import type { Store } from '../../store/contract.ts';
 import { openSqliteStore } from '../../store/sqlite.ts';
 import { auditOperations } from './audit.ts';
 import { authenticate } from './authenticate.ts';
-import { openCluster } from './cluster.ts';
+import { clusterOperations, openCluster } from './cluster.ts';
 import { followingOperations } from './following.ts';
 import { type Door, httpApp } from './http.ts';
 import { openIdentity } from './identity.ts';
@@ -35,7 +35,7 @@ export interface ServerOptions {
   /** host:port for other nodes; without it only this machine can ask. Port 0 takes any free one. */
   readonly listen?: string;
   /** Taken at the first start; later ones must agree. */
-  readonly settings: ClusterSettings;
+  readonly settings: ClusterPools;
   readonly version: string;
   readonly log: Log;
   /** Wall clock, Unix time in ms. */
@@ -95,6 +95,7 @@ export function allOperations(metrics: Metrics, version: string): readonly Opera
     ...statusOperations,
     ...metrics.operations,
     ...followingOperations,
+    ...clusterOperations,
     ...tenantOperations,
     ...namespaceOperations,
     ...nodeOperations,

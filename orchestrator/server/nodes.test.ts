@@ -118,6 +118,37 @@ describe('the watch', () => {
     await expect(future.next()).rejects.toMatchObject({ code: 'compacted' });
   });
 
+  it('tells a new carrier, which only operators may set', async () => {
+    await registerNode(world.root, A, uplink(1), true);
+    const watch = world.root.stream('/v1/cluster?watch=1', never)[Symbol.asyncIterator]();
+    expect((await watch.next()).value).toMatchObject({
+      snapshot: { settings: { carrier: 'auto' }, nodes: [{ node: 'a', nic: true, fenced: false }] },
+    });
+    const operator = await world.asRole('operator');
+    expect(await operator.request('PATCH', '/v1/cluster', { carrier: 'vxlan' })).toEqual({
+      ...settings,
+      carrier: 'vxlan',
+    });
+    expect((await watch.next()).value).toMatchObject({
+      put: { kind: 'settings', value: { ...settings, carrier: 'vxlan' } },
+    });
+    await watch.return?.();
+    await world.restart();
+    expect(await world.root.request('GET', '/v1/cluster')).toMatchObject({
+      snapshot: { settings: { carrier: 'vxlan' } },
+    });
+    const node = world.using(nodeClient(await world.join(B, 2)));
+    await expect(node.request('PATCH', '/v1/cluster', { carrier: 'auto' })).rejects.toMatchObject({
+      code: 'refused',
+    });
+    const wrong = [{ carrier: 'smoke' }, { internalPool: '10.0.0.0/8' }, {}];
+    for (const body of wrong) {
+      await expect(world.root.request('PATCH', '/v1/cluster', body)).rejects.toMatchObject({
+        code: 'invalid_request',
+      });
+    }
+  });
+
   it('ends when the server stops', async () => {
     const watch = world.root.stream('/v1/cluster?watch=1', never)[Symbol.asyncIterator]();
     await watch.next();

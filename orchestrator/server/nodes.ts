@@ -29,7 +29,7 @@ const join = operation({
       const { settings, known, others } = await readNodes(store, body.node);
       const token = await credentialOf(store, body.node);
       if (known !== undefined && token !== undefined && matches(body.secret, token.hash)) {
-        const node = planKnownNode(known, body.uplinkAddress, others, settings);
+        const node = planKnownNode(known, body, others, settings);
         return { put: [nodePut(node)], result: { id: token.id, node, settings } };
       }
       if (known !== undefined) throw nameTaken(body.node);
@@ -50,11 +50,11 @@ const register = operation({
   id: 'node.register',
   method: 'PUT',
   path: '/v1/nodes/:node',
-  summary: "Registers the server's own machine as a node, or tells a node's new uplink address.",
+  summary: "Registers the server's own machine as a node, or tells what a node's uplink is now.",
   params: Named,
-  body: z.strictObject({ uplinkAddress: Ipv4 }),
+  body: z.strictObject({ uplinkAddress: Ipv4, nic: z.boolean().optional() }),
   answer: Registered,
-  handle: async ({ store, mutate, now }, { who, params: { node: name }, body: { uplinkAddress } }) => {
+  handle: async ({ store, mutate, now }, { who, params: { node: name }, body: uplink }) => {
     const registered = await mutate(
       { who, operation: 'node.register', subject: `node ${name}` },
       async () => {
@@ -62,11 +62,11 @@ const register = operation({
         const owner = await read(store, PATHS.owners + name, Owner);
         if (owner !== undefined && !owns(who, owner)) throw nameTaken(name);
         if (known !== undefined) {
-          const node = planKnownNode(known, uplinkAddress, others, settings);
+          const node = planKnownNode(known, uplink, others, settings);
           return { put: [nodePut(node)], result: { node, settings } };
         }
         if (who.role !== 'root') throw nameTaken(name);
-        const node = planNewNode({ node: name, uplinkAddress }, others, settings, now());
+        const node = planNewNode({ node: name, ...uplink }, others, settings, now());
         const put = [nodePut(node), { key: PATHS.owners + name, value: { token: null } }];
         return { put, result: { node, settings } };
       },

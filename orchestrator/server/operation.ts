@@ -36,7 +36,7 @@ export type Reply =
 
 export interface Operation {
   readonly id: OperationId;
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Such as '/v1/tenants/:tenant'. */
   readonly path: string;
   /** One sentence for the API document. */

@@ -10,6 +10,8 @@ import { nextBlock } from './allot-block.ts';
 export interface Newcomer {
   readonly node: NodeName;
   readonly uplinkAddress: Ipv4;
+  /** Whether the uplink is a network card; a node that joins does not know yet. */
+  readonly nic?: boolean | undefined;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface Newcomer {
  * @throws SluiceError `address_taken`, `invalid_request` (uplink), `addresses_exhausted`
  */
 export function planNewNode(
-  { node, uplinkAddress }: Newcomer,
+  { node, uplinkAddress, nic = false }: Newcomer,
   others: readonly ClusterNode[],
   settings: ClusterSettings,
   now: number,
@@ -36,22 +38,24 @@ export function planNewNode(
       settings.externalPool,
       others.map((other) => other.externalBlock),
     ),
+    nic,
+    fenced: false,
     joinedAt: now,
   };
 }
 
 /**
- * A node that is known keeps its blocks, because its containers live in them.
+ * A node that is known keeps its blocks, because its containers live in them; and it stays fenced, if it is.
  * @throws SluiceError `address_taken`, `invalid_request`
  */
 export function planKnownNode(
   known: ClusterNode,
-  uplinkAddress: Ipv4,
+  { uplinkAddress, nic = known.nic }: Omit<Newcomer, 'node'>,
   others: readonly ClusterNode[],
   settings: ClusterSettings,
 ): ClusterNode {
   checkUplink(uplinkAddress, others, settings);
-  return { ...known, uplinkAddress };
+  return { ...known, uplinkAddress, nic };
 }
 
 /** An uplink is the next hop to a node's block: shared, or itself inside a pool, it would lead packets astray. */

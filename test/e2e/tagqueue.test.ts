@@ -29,11 +29,12 @@ const SETTINGS: PlaneSettings = {
   internalPool: '10.64.0.0/12' as Cidr,
   ownBlock: '10.64.0.0/22' as Cidr,
   uplinkAddress: '192.0.2.1' as Ipv4,
-  carrier: 'option',
   keys: {
     current: 1 as KeyEpoch,
     keys: [{ epoch: 1 as KeyEpoch, key: '000102030405060708090a0b0c0d0e0f' as KeyBits }],
   },
+  carrier: 'option',
+  fenced: false,
 };
 
 let wire: Wire;

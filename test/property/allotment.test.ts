@@ -82,7 +82,9 @@ describe('planNewNode', () => {
           const others = [...nodes.values()].filter(({ node }) => node !== name(who));
           if (!come) nodes.delete(who);
           else if (nodes.has(who))
-            expect(planKnownNode(nodes.get(who)!, uplink(who), others, settings)).toEqual(nodes.get(who));
+            expect(planKnownNode(nodes.get(who)!, { uplinkAddress: uplink(who) }, others, settings)).toEqual(
+              nodes.get(who),
+            );
           else
             nodes.set(who, planNewNode({ node: name(who), uplinkAddress: uplink(who) }, others, settings, 0));
         }

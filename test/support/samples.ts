@@ -17,6 +17,7 @@ export const SETTINGS: ClusterSettings = {
   internalPool: '10.64.0.0/12' as Cidr,
   externalPool: '10.80.0.0/12' as Cidr,
   blockPrefix: 22,
+  carrier: 'auto',
 };
 
 export const NODE_A: ClusterNode = {
@@ -24,6 +25,8 @@ export const NODE_A: ClusterNode = {
   uplinkAddress: '192.0.2.1' as Ipv4,
   internalBlock: '10.64.0.0/22' as Cidr,
   externalBlock: '10.80.0.0/22' as Cidr,
+  nic: false,
+  fenced: false,
   joinedAt: 1,
 };
 
@@ -32,6 +35,8 @@ export const NODE_B: ClusterNode = {
   uplinkAddress: '192.0.2.2' as Ipv4,
   internalBlock: '10.64.4.0/22' as Cidr,
   externalBlock: '10.80.4.0/22' as Cidr,
+  nic: false,
+  fenced: false,
   joinedAt: 2,
 };
 
