@@ -1,4 +1,5 @@
 /** Throw-away networks for tests, proofs and the sample: nodes on a wire of their own, and an internet that answers. */
+import * as z from 'zod';
 import { openNetns } from '../linux/netns.ts';
 import { type Listener, listenTcp } from '../linux/probe-sockets.ts';
 import { run } from '../linux/process.ts';
@@ -7,9 +8,20 @@ import { SluiceError } from '../model/errors.ts';
 import { thisCheckout } from './checkout.ts';
 import type { CniOutcome } from './cni.ts';
 import { claim, recordDaemon, removeLab } from './leftovers.ts';
-import { batch, buildNetwork, netnsPath } from './network.ts';
+import { batch, buildNetwork, netnsPath, routeBlocks } from './network.ts';
 import { createNode, type LabNode, type StartOptions } from './node.ts';
-import { HTTP_PORT, INTERNET_HOST, namespaceOf, planLab, SERVER_PORT, type Topology } from './topology.ts';
+import {
+  HTTP_PORT,
+  INTERNET_HOST,
+  namespaceOf,
+  planLab,
+  planWire,
+  SERVER_PORT,
+  type Topology,
+  type Wire,
+} from './topology.ts';
+
+const NodeList = z.array(z.object({ uplinkAddress: z.string(), internalBlock: z.string() }));
 
 export interface LabOptions {
   /** Names everything of the lab: 1 to 8 lower-case letters and digits. */
@@ -17,6 +29,10 @@ export interface LabOptions {
   readonly nodes: readonly string[];
   /** Of the wire, in bytes; default 1500. */
   readonly mtu?: number;
+  /** Default 'switch'. 'nic' is a cable between exactly two nodes that behaves like network cards, without internet. */
+  readonly wire?: 'switch' | 'nic';
+  /** A router instead of a wire; what it forwards is at most `mtu` bytes long, and it says so. */
+  readonly middle?: { readonly mtu: number };
   /** Called with each node's directory before it is removed, to end what runs there besides `sluice`. */
   readonly beforeRemoval?: (nodeDirectory: string) => Promise<void>;
 }
@@ -65,8 +81,10 @@ export async function createLab({
   nodes: names,
   mtu = 1500,
   beforeRemoval,
+  ...options
 }: LabOptions): Promise<Lab> {
   const topology = planLab(prefix, names);
+  const wire = planWire(names, options);
   const checkout = thisCheckout();
   claim(topology);
   requireNothing(await removeLab(topology, beforeRemoval));
@@ -78,7 +96,7 @@ export async function createLab({
     requireNothing(await removeLab(topology, beforeRemoval));
   };
   try {
-    await buildNetwork(topology, mtu);
+    await buildNetwork(topology, mtu, wire);
     using internet = openNetns(netnsPath(topology.internet));
     http = await listenTcp(internet, HTTP_PORT, httpAnswer);
   } catch (error) {
@@ -88,10 +106,10 @@ export async function createLab({
   const nodes = topology.nodes.map((plan) =>
     createNode(plan, checkout, ({ id }) => recordDaemon(topology, id)),
   );
-  return labOver(topology, nodes, close);
+  return labOver(topology, wire, nodes, close);
 }
 
-function labOver(topology: Topology, nodes: readonly LabNode[], close: () => Promise<void>): Lab {
+function labOver(topology: Topology, wire: Wire, nodes: readonly LabNode[], close: () => Promise<void>): Lab {
   const [first, ...others] = nodes;
   if (first === undefined) throw new RangeError('planLab refuses a lab without nodes');
   const node = (name: string): LabNode => nodes.find((one) => one.name === name) ?? unknownNode(name);
@@ -107,6 +125,7 @@ function labOver(topology: Topology, nodes: readonly LabNode[], close: () => Pro
       await Promise.all(
         others.map(async (other) => other.start({ join: { server, token: await joinToken(first) }, config })),
       );
+      if (wire.kind === 'middle') await routeBlocks(topology, wire.mtu, await internalBlocks(first));
     },
     async tenant(name): Promise<void> {
       const { code, stdout, stderr } = await first.sluice(['tenant', 'create', name, '--json']);
@@ -115,6 +134,13 @@ function labOver(topology: Topology, nodes: readonly LabNode[], close: () => Pro
     container: (on, tenant, name, options) => attach(topology.prefix, node(on), tenant, name, options),
     close,
   };
+}
+
+/** Of every node, by its address. */
+async function internalBlocks(node: LabNode): Promise<ReadonlyMap<string, string>> {
+  const { code, stdout, stderr } = await node.sluice(['node', 'list', '--json']);
+  if (code !== 0) throw failed('the list of nodes', stdout + stderr);
+  return new Map(NodeList.parse(JSON.parse(stdout)).map((one) => [one.uplinkAddress, one.internalBlock]));
 }
 
 async function joinToken(node: LabNode): Promise<string> {

@@ -1,4 +1,4 @@
-import { belongsTo, planLab } from './topology.ts';
+import { belongsTo, planLab, planWire } from './topology.ts';
 
 describe('planLab', () => {
   it('gives every node a namespace, an address and a directory of its own', () => {
@@ -26,5 +26,21 @@ describe('planLab', () => {
     const { nodes } = planLab('lab2', ['a']);
     expect(nodes.some(({ namespace }) => belongsTo('lab', namespace))).toBe(false);
     expect(nodes.every(({ namespace }) => belongsTo('lab2', namespace))).toBe(true);
+  });
+});
+
+describe('planWire', () => {
+  it('is a switch unless something else is asked for', () => {
+    expect(planWire(['a'], {})).toEqual({ kind: 'switch' });
+    expect(planWire(['a', 'b'], { wire: 'nic' })).toEqual({ kind: 'nic' });
+    expect(planWire(['a', 'b', 'c'], { middle: { mtu: 1400 } })).toEqual({ kind: 'middle', mtu: 1400 });
+  });
+
+  it.each([
+    [['a'], { wire: 'nic' }],
+    [['a', 'b', 'c'], { wire: 'nic' }],
+    [['a', 'b'], { wire: 'nic', middle: { mtu: 1400 } }],
+  ] as const)('refuses a cable between %j with %j', (nodes, options) => {
+    expect(() => planWire(nodes, options)).toThrow('a cable');
   });
 });

@@ -10,6 +10,8 @@ const LABS = '/run/sluice-lab';
 /** Documentation addresses (RFC 5737): no lab can be mistaken for a real network. */
 export const GATEWAY = '192.0.2.254' as Ipv4;
 export const INTERNET_HOST = '198.51.100.10' as Ipv4;
+/** Of the router in the middle, which is not on the wire's network: its ICMP errors come from here. */
+export const ROUTER = '198.51.100.1' as Ipv4;
 export const WIRE_PREFIX = 24;
 export const UPLINK = 'up0' as IfName;
 export const SERVER_PORT = 7070;
@@ -54,6 +56,28 @@ export function planLab(prefix: string, nodes: readonly string[]): Topology {
       directory: `${directory}/nodes/${name}`,
     })),
   };
+}
+
+/** How the hosts reach each other. */
+export type Wire =
+  /** A bridge that all of them are ports of. */
+  | { readonly kind: 'switch' }
+  /** A cable between the two nodes whose ends behave like network cards; no way to the internet. */
+  | { readonly kind: 'nic' }
+  /** A router between all of them: what it sends is at most `mtu` bytes long. */
+  | { readonly kind: 'middle'; readonly mtu: number };
+
+/** @throws SluiceError `invalid_request` */
+export function planWire(
+  nodes: readonly string[],
+  {
+    wire = 'switch',
+    middle,
+  }: { readonly wire?: 'switch' | 'nic'; readonly middle?: { readonly mtu: number } },
+): Wire {
+  if (wire === 'nic' && middle !== undefined) throw invalid('a cable has no router in its middle');
+  if (wire === 'nic' && nodes.length !== 2) throw invalid('a cable connects two nodes');
+  return middle === undefined ? { kind: wire } : { kind: 'middle', mtu: middle.mtu };
 }
 
 /** No prefix holds a dot, so one lab's names never begin with another's prefix. */
