@@ -1,16 +1,37 @@
-/** The paths that are compared, side by side in one lab: ours, the same without programs, and through VXLAN. */
+/** The paths that are compared, side by side: ours, the same without programs, through VXLAN, and between network cards. */
 import { createLab, type Lab } from '../../lab/lab.ts';
+import type { LabNode } from '../../lab/node.ts';
+import { SluiceError } from '../../model/errors.ts';
 import type { SuiteContext } from '../suite.ts';
 import type { Path } from './measures.ts';
 import { proveFlow, stripPrograms } from './plain.ts';
 import type { Distance, Kind } from './runs.ts';
 import { layTunnel } from './vxlan.ts';
 
-/** Two nodes of the lab for each kind. */
-const NODES: Readonly<Record<Kind, readonly [near: string, far: string]>> = {
-  ours: ['a', 'b'],
-  plain: ['c', 'd'],
-  vxlan: ['e', 'f'],
+type Config = Parameters<Lab['start']>[0];
+
+/** Two nodes, and how they are set up. Those of one lab share its wire. */
+interface Site {
+  readonly lab: 'slbpath' | 'slbnicv' | 'slbnico' | 'slbnicp';
+  readonly nodes: readonly [near: string, far: string];
+  /** Default: as it comes. */
+  readonly config?: Config;
+  /** Of the lab's cluster; default: what the cluster chooses. */
+  readonly carrier?: 'vxlan' | 'option';
+  /** Without programs. */
+  readonly stripped?: true;
+  /** One tunnel of the kernel between the two. */
+  readonly tunnel?: true;
+}
+
+const SITES: Readonly<Record<Kind, Site>> = {
+  ours: { lab: 'slbpath', nodes: ['a', 'b'] },
+  bridge: { lab: 'slbpath', nodes: ['g', 'h'], config: { tagqueue: { fastPath: 'off' } } },
+  plain: { lab: 'slbpath', nodes: ['c', 'd'], stripped: true },
+  vxlan: { lab: 'slbpath', nodes: ['e', 'f'], stripped: true, tunnel: true },
+  'nic-vxlan': { lab: 'slbnicv', nodes: ['a', 'b'], carrier: 'vxlan' },
+  'nic-option': { lab: 'slbnico', nodes: ['a', 'b'], carrier: 'option' },
+  'nic-plain': { lab: 'slbnicp', nodes: ['a', 'b'], stripped: true },
 };
 const TENANT = 'blue';
 
@@ -19,17 +40,22 @@ export interface Sites {
   close(): Promise<void>;
 }
 
+type Paths = Readonly<Record<Distance, Path>>;
+
 /** Builds the nodes, and proves of every path that packets flow on it. */
-export async function buildSites(kinds: readonly Kind[], { progress, signal }: SuiteContext): Promise<Sites> {
-  const lab = await createLab({ prefix: 'slbpath', nodes: kinds.flatMap((kind) => NODES[kind]) });
+export async function buildSites(kinds: readonly Kind[], context: SuiteContext): Promise<Sites> {
+  const labs: Lab[] = [];
+  const close = async (): Promise<void> => {
+    for (const lab of labs.splice(0)) await lab.close();
+  };
   try {
-    progress(`starting ${lab.nodes.length} nodes`);
-    await lab.start();
-    await lab.tenant(TENANT);
-    const paths = new Map<Kind, Readonly<Record<Distance, Path>>>();
-    for (const kind of kinds) {
-      signal.throwIfAborted();
-      paths.set(kind, await buildKind(lab, kind));
+    const paths = new Map<Kind, Paths>();
+    for (const prefix of new Set(kinds.map((kind) => SITES[kind].lab))) {
+      const own = kinds.filter((kind) => SITES[kind].lab === prefix);
+      const nodes = own.flatMap((kind) => SITES[kind].nodes);
+      const lab = await createLab({ prefix, nodes, wire: prefix === 'slbpath' ? 'switch' : 'nic' });
+      labs.push(lab);
+      for (const [kind, built] of await buildKinds(lab, own, context)) paths.set(kind, built);
     }
     return {
       path: (kind, distance) => {
@@ -37,25 +63,49 @@ export async function buildSites(kinds: readonly Kind[], { progress, signal }: S
         if (found === undefined) throw new RangeError(`no ${kind} path was built`);
         return found;
       },
-      close: () => lab.close(),
+      close,
     };
   } catch (error) {
-    await lab.close();
+    await close();
     throw error;
   }
 }
 
-async function buildKind(lab: Lab, kind: Kind): Promise<Record<Distance, Path>> {
-  const [near, far] = NODES[kind].map((name) => lab.node(name));
-  if (near === undefined || far === undefined) throw new RangeError('a kind has two nodes');
+async function buildKinds(
+  lab: Lab,
+  kinds: readonly Kind[],
+  { progress, signal }: SuiteContext,
+): Promise<ReadonlyMap<Kind, Paths>> {
+  progress(`starting ${lab.nodes.length} nodes`);
+  await lab.start();
+  await lab.tenant(TENANT);
+  const paths = new Map<Kind, Paths>();
+  for (const kind of kinds) {
+    signal.throwIfAborted();
+    paths.set(kind, await buildKind(lab, SITES[kind]));
+  }
+  return paths;
+}
+
+async function buildKind(lab: Lab, site: Site): Promise<Paths> {
+  const [near, far] = [lab.node(site.nodes[0]), lab.node(site.nodes[1])];
+  if (site.carrier !== undefined) await chooseCarrier(near, site.carrier);
+  if (site.config !== undefined) for (const node of [near, far]) await node.restart(site.config);
   const from = await lab.container(near.name, TENANT, 'from');
   const neighbour = await lab.container(near.name, TENANT, 'neighbour');
   const remote = await lab.container(far.name, TENANT, 'remote');
-  if (kind !== 'ours') for (const node of [near, far]) await stripPrograms(node);
-  if (kind === 'vxlan') {
+  if (site.stripped) for (const node of [near, far]) await stripPrograms(node);
+  if (site.tunnel) {
     await layTunnel({ node: near, containers: [from, neighbour] }, { node: far, containers: [remote] });
   }
   const paths = { samehost: { from, to: neighbour }, twohosts: { from, to: remote } };
   for (const path of Object.values(paths)) await proveFlow(path);
   return paths;
+}
+
+/** @throws SluiceError `program_failed` */
+async function chooseCarrier(node: LabNode, carrier: string): Promise<void> {
+  const { code, stdout, stderr } = await node.sluice(['cluster', 'set', '--carrier', carrier]);
+  if (code === 0) return;
+  throw new SluiceError('program_failed', `carrier ${carrier}: ${stdout}${stderr}`, "see the server's log");
 }

@@ -33,5 +33,5 @@ async function measureRun(run: Run, sites: Sites, context: SuiteContext): Promis
     context.progress(`${what} round ${round}/${context.rounds} ${kind}: ${figure(sample)}`);
   });
   const of = (kind: Kind): number[] => samples.get(kind) ?? [];
-  return rows.map(({ id, against }) => ratioOf(id, of('ours'), of(against)));
+  return rows.map(({ id, subject, against }) => ratioOf(id, of(subject), of(against)));
 }
