@@ -165,18 +165,35 @@ function checkSize(map: BpfMap, what: string, bytes: Uint8Array, wanted: number)
 
 /** All entries of a hash or array map. One that changes while it is read may be missed or come twice. */
 export function mapEntries(map: BpfMap): [key: Buffer, value: Buffer][] {
+  return readEntries(map, map.valueBytes);
+}
+
+/**
+ * All entries of a per-CPU hash, each with the values of all CPUs one behind the other. An entry that is there
+ * all the time is never missed.
+ */
+export function perCpuEntries(map: BpfMap): [key: Buffer, values: Buffer][] {
+  return readEntries(map, perCpuBytes(map));
+}
+
+/** The kernel gives each CPU's value in full 8 bytes (kernel/bpf/syscall.c, bpf_map_value_size). */
+function perCpuBytes(map: BpfMap): number {
+  return Math.ceil(map.valueBytes / 8) * 8 * accepted('count the CPUs', libbpf().possibleCpus());
+}
+
+function readEntries(map: BpfMap, valueBytes: number): [key: Buffer, value: Buffer][] {
   const batch = Math.min(map.maxEntries, 1024);
   const found: [Buffer, Buffer][] = [];
   let from: Buffer | null = null;
   for (;;) {
     const keys = Buffer.alloc(batch * map.keyBytes);
-    const values = Buffer.alloc(batch * map.valueBytes);
+    const values = Buffer.alloc(batch * valueBytes);
     const next = Buffer.alloc(Math.max(4, map.keyBytes));
     const count: [number] = [batch];
     const result = libbpf().mapLookupBatch(map.fd, from, next, keys, values, count, null);
     const more = present(`read the map ${map.name}`, result);
     for (let i = 0; i < count[0]; i++)
-      found.push([slice(keys, i, map.keyBytes), slice(values, i, map.valueBytes)]);
+      found.push([slice(keys, i, map.keyBytes), slice(values, i, valueBytes)]);
     if (more === undefined) return found;
     from = next;
   }

@@ -17,15 +17,22 @@ export interface SqliteFile {
   close(): void;
 }
 
-/** Grows with each change of the tables; a file of a higher number is refused. */
-const SCHEMA_VERSION = 1;
+/** What a file holds. */
+export interface Tables {
+  /** Grows with each change of the tables; a file of another number is refused. */
+  readonly version: number;
+  /** Makes them in an empty file. */
+  readonly sql: string;
+}
 
 /**
  * `events` repeats values on purpose: a watch reads the value as it was then. Its row numbers are given by us,
  * because the newest row is what the next number and revision follow from. `chars` is the running total of values,
  * which tells the size of any stretch of history by one subtraction.
  */
-const SCHEMA = `
+export const STORE_TABLES: Tables = {
+  version: 1,
+  sql: `
   CREATE TABLE entries (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, revision INTEGER NOT NULL, lease INTEGER
   ) WITHOUT ROWID;
@@ -35,21 +42,26 @@ const SCHEMA = `
   );
   CREATE TABLE leases (id INTEGER PRIMARY KEY AUTOINCREMENT, ttl_ms REAL NOT NULL, ends_at REAL NOT NULL);
   CREATE INDEX leases_by_end ON leases (ends_at);
-  PRAGMA user_version = ${SCHEMA_VERSION};
-`;
+`,
+};
 
 /** How long a writer waits for another process's transaction. Ours take less than a millisecond. */
 const BUSY_TIMEOUT_MS = 5_000;
 
 /** @throws SluiceError `store_failed` */
-export function openFile(file: string, durability: Durability, maxBytes: number): SqliteFile {
+export function openFile(
+  file: string,
+  durability: Durability,
+  maxBytes: number,
+  tables: Tables = STORE_TABLES,
+): SqliteFile {
   const told = <T>(work: () => T): T => tell(file, work);
   const db = told(() => {
     makePrivate(file);
     return new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   });
   try {
-    told(() => prepareFile(db, file, durability, maxBytes));
+    told(() => prepareFile(db, file, { durability, maxBytes, tables }));
   } catch (error) {
     db.close();
     throw error;
@@ -63,7 +75,13 @@ export function openFile(file: string, durability: Durability, maxBytes: number)
   };
 }
 
-function prepareFile(db: DatabaseSync, file: string, durability: Durability, maxBytes: number): void {
+interface Preparation {
+  readonly durability: Durability;
+  readonly maxBytes: number;
+  readonly tables: Tables;
+}
+
+function prepareFile(db: DatabaseSync, file: string, { durability, maxBytes, tables }: Preparation): void {
   db.exec('PRAGMA journal_mode = WAL');
   db.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`);
   db.exec(`PRAGMA journal_size_limit = ${16 * 2 ** 20}`);
@@ -71,8 +89,8 @@ function prepareFile(db: DatabaseSync, file: string, durability: Durability, max
   if (found !== 'ok') throw damaged(file, String(found));
   within(db, 'BEGIN IMMEDIATE', () => {
     const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
-    if (version === 0) db.exec(SCHEMA);
-    else if (version !== SCHEMA_VERSION) throw ofAnotherTime(file, version);
+    if (version === 0) db.exec(`${tables.sql}; PRAGMA user_version = ${tables.version};`);
+    else if (version !== tables.version) throw ofAnotherTime(file, version, tables.version);
   });
   const pageSize = Number(db.prepare('PRAGMA page_size').get()?.['page_size']);
   db.exec(`PRAGMA max_page_count = ${Math.floor(maxBytes / pageSize)}`);
@@ -152,10 +170,6 @@ function damaged(file: string, what: string, cause?: unknown): SluiceError {
   return failed(file, `is damaged or no store of ours (${what})`, hint, cause);
 }
 
-function ofAnotherTime(file: string, version: number): SluiceError {
-  return failed(
-    file,
-    `has schema ${version}, this program knows ${SCHEMA_VERSION}`,
-    'run the newer sluice again',
-  );
+function ofAnotherTime(file: string, version: number, known: number): SluiceError {
+  return failed(file, `has schema ${version}, this program knows ${known}`, 'run the newer sluice again');
 }
