@@ -43,6 +43,12 @@ export const Config = z.strictObject({
       fastPath: z.enum(['auto', 'off']).default('auto'),
     })
     .prefault({}),
+  usage: z
+    .strictObject({
+      /** Days after which the hours of `sluice usage` are forgotten; totals stay. */
+      keepDays: z.int().min(1).max(3_660).default(40),
+    })
+    .prefault({}),
   log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type Config = z.infer<typeof Config>;

@@ -1,14 +1,14 @@
 /** `sluice drops`: what the fence of this node refuses, counted or packet by packet. */
 import type { Argv } from 'yargs';
-import type { Tenant } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { DropCount, DropEvent, MissedEvents } from '../../tagqueue/drops.ts';
 import { DROP_REASONS } from '../../tagqueue/reasons.ts';
 import { show, table, terminal } from '../output.ts';
-import { listAll, pathTo, type ServerFlags, withDaemon, withServer } from './clients.ts';
+import { type ServerFlags, withDaemon } from './clients.ts';
 import type { Command } from './command.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { type Common, server } from './options.ts';
+import { tenantsByTag } from './tenants-by-tag.ts';
 
 interface DropsFlags extends Common, ServerFlags {
   readonly follow?: boolean;
@@ -70,22 +70,6 @@ async function follow(flags: DropsFlags): Promise<void> {
       );
     }
   });
-}
-
-/** Without the server packets have tags only; a tenant that was asked for must be known. */
-async function tenantsByTag(flags: DropsFlags): Promise<ReadonlyMap<number, string>> {
-  const { tenant } = flags;
-  try {
-    const tenants = await withServer(flags, async (client) =>
-      tenant === undefined
-        ? listAll<Tenant>(client, '/v1/tenants')
-        : [(await client.request('GET', pathTo('/v1/tenants', tenant))) as Tenant],
-    );
-    return new Map(tenants.map((one) => [one.tag, one.tenant]));
-  } catch (error) {
-    if (tenant !== undefined) throw error;
-    return new Map();
-  }
 }
 
 function isWanted(

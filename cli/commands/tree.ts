@@ -44,6 +44,11 @@ const NODE: readonly Entry[] = [
     describe: 'Show what the fence refuses',
     load: async () => (await import('./drops.ts')).drops,
   },
+  {
+    name: 'usage',
+    describe: 'Show what containers have sent and received',
+    load: async () => (await import('./usage.ts')).usage,
+  },
 ];
 
 /** What the cluster knows. */

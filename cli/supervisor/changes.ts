@@ -124,8 +124,8 @@ function files({ places, join }: ChangesInput): Change[] {
   const daemons = DAEMONS.filter((daemon) => daemon !== 'server' || join === undefined);
   const kept =
     join === undefined
-      ? 'server.sqlite, server.pem, netd.sqlite, tagqueue.json'
-      : 'node.json, netd.sqlite, tagqueue.json';
+      ? 'server.sqlite, server.pem, netd.sqlite, tagqueue.sqlite, tagqueue.json'
+      : 'node.json, netd.sqlite, tagqueue.sqlite, tagqueue.json';
   return [
     ...daemons.map((daemon): Change => ({ kind: 'file', what: socketOf(places, daemon) })),
     { kind: 'file', what: `${places.runDir}/up.json` },
