@@ -118,8 +118,7 @@ export function updateMap(map: BpfMap, key: Uint8Array, value: Uint8Array): void
 /** Makes an entry of a per-CPU hash with zeros on every CPU; one that is there keeps what it has counted. */
 export function openCounters(map: BpfMap, key: Uint8Array): void {
   checkSize(map, 'key', key, map.keyBytes);
-  // The kernel wants each CPU's value in full 8 bytes (kernel/bpf/syscall.c, bpf_map_value_size).
-  const zeros = Buffer.alloc(Math.ceil(map.valueBytes / 8) * 8 * possibleCpus());
+  const zeros = Buffer.alloc(perCpuBytes(map));
   const result = libbpf().mapUpdate(map.fd, key, zeros, BPF_NOEXIST);
   if (result === 0 || errnoName(result) !== 'EEXIST') accepted(`update the map ${map.name}`, result);
 }
@@ -176,9 +175,9 @@ export function perCpuEntries(map: BpfMap): [key: Buffer, values: Buffer][] {
   return readEntries(map, perCpuBytes(map));
 }
 
-/** The kernel gives each CPU's value in full 8 bytes (kernel/bpf/syscall.c, bpf_map_value_size). */
+/** The kernel takes and gives each CPU's value in full 8 bytes (kernel/bpf/syscall.c, bpf_map_value_size). */
 function perCpuBytes(map: BpfMap): number {
-  return Math.ceil(map.valueBytes / 8) * 8 * accepted('count the CPUs', libbpf().possibleCpus());
+  return Math.ceil(map.valueBytes / 8) * 8 * possibleCpus();
 }
 
 function readEntries(map: BpfMap, valueBytes: number): [key: Buffer, value: Buffer][] {

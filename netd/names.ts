@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type Endpoint, endpointKey, type Side } from '../model/endpoint.ts';
 import type { ContainerId, IfName, NodeName } from '../model/names.ts';
-import type { AccountId } from '../tagqueue/maps.ts';
+import type { AccountId } from '../model/usage.ts';
 
 /** IFNAMSIZ less the closing NUL (linux/if.h). */
 const LONGEST = 15;

@@ -1,9 +1,8 @@
 import type { Cidr, Ipv4, Mac } from '../model/addresses.ts';
 import type { Mark, MarkMask } from '../model/mark.ts';
 import type { ContainerId, IfName, KeyEpoch, TenantTag } from '../model/names.ts';
+import type { AccountId, AccountOwner } from '../model/usage.ts';
 import {
-  type AccountId,
-  type AccountOwner,
   accountKey,
   accountOfKey,
   blockKey,

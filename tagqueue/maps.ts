@@ -14,6 +14,7 @@ import type { Carrier } from '../model/carrier.ts';
 import type { Side } from '../model/endpoint.ts';
 import { type Mark, type MarkMask, shiftOf } from '../model/mark.ts';
 import type { ContainerId, IfName, KeyEpoch, TenantTag } from '../model/names.ts';
+import type { AccountId, AccountOwner } from '../model/usage.ts';
 
 export const PROGRAM_NAMES = ['port_in', 'port_out', 'uplink_in', 'uplink_out'] as const;
 export type ProgramName = (typeof PROGRAM_NAMES)[number];
@@ -51,9 +52,6 @@ export const MAP_SIZES: Readonly<Record<MapName, { readonly key: number; readonl
   counts: { key: 4, value: 8 },
   drop_log: { key: 0, value: 0 },
 };
-
-/** An entry of the map `accounts`: 64 bits that no other attachment ever has. */
-export type AccountId = bigint & { readonly account: true };
 
 /** What the container behind one host-side veth is allowed to be. */
 export interface PortBinding {
@@ -263,14 +261,7 @@ export function accountOfKey(key: Buffer): AccountId {
   return key.readBigUInt64LE() as AccountId;
 }
 
-/** Whose account it is: struct account_name. */
-export interface AccountOwner {
-  readonly tag: TenantTag;
-  readonly side: Side;
-  readonly container: ContainerId;
-  readonly ifName: IfName;
-}
-
+/** Struct account_name. */
 const ACCOUNT_NAME = { tag: 0, side: 4, container: 8, ifName: 136 } as const;
 
 export function encodeAccountName({ tag, side, container, ifName }: AccountOwner): Buffer {

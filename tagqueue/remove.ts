@@ -5,6 +5,7 @@ import { listLinks } from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { detachProgram, listPrograms, removeIdleClsact } from '../linux/tc.ts';
 import type { NodeName } from '../model/names.ts';
+import { collectLast } from './accounts/open.ts';
 import { PROGRAM_NAMES } from './maps.ts';
 import { tcNameOf } from './observe.ts';
 import { bpffsOf, pinDirectoryOf } from './pins.ts';
@@ -13,7 +14,7 @@ import { settingsFileOf } from './settings.ts';
 /**
  * Call it when the node's containers and its tagqueue are gone: ports lose their programs too. Repeating it is no error.
  * @returns false when nothing of it was there
- * @throws SluiceError `kernel_refused`
+ * @throws SluiceError `kernel_refused`; `store_failed` when the last of what was counted could not be written down
  */
 export async function removePlane(node: NodeName, runDir: string, stateDir: string): Promise<boolean> {
   let found = listPins(pinDirectoryOf(runDir, node)).length > 0;
@@ -23,9 +24,13 @@ export async function removePlane(node: NodeName, runDir: string, stateDir: stri
   } finally {
     route.close();
   }
-  removePins(pinDirectoryOf(runDir, node));
-  if (listPins(bpffsOf(runDir)).length === 0) unmountBpffs(bpffsOf(runDir));
-  removeIfThere(settingsFileOf(stateDir));
+  try {
+    collectLast(pinDirectoryOf(runDir, node), stateDir);
+  } finally {
+    removePins(pinDirectoryOf(runDir, node));
+    if (listPins(bpffsOf(runDir)).length === 0) unmountBpffs(bpffsOf(runDir));
+    removeIfThere(settingsFileOf(stateDir));
+  }
   return found;
 }
 

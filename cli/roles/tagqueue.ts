@@ -1,4 +1,6 @@
 /** `sluice tagqueue`: the fence's daemon in the foreground. */
+import type { NodeView } from '../../model/cluster-changes.ts';
+import type { TenantTag } from '../../model/names.ts';
 import { followCluster, followKeys } from '../../store/cluster-client.ts';
 import { openMemoryStore } from '../../store/memory.ts';
 import { runTagqueue } from '../../tagqueue/main.ts';
@@ -27,6 +29,8 @@ export function tagqueue(args: readonly string[]): Promise<number> {
         markMask: config.network.markMask,
         vxlanPort: config.network.vxlanPort,
         fastPath: config.tagqueue.fastPath === 'auto',
+        keepDays: config.usage.keepDays,
+        tenantName: (tag) => tenantWith(cluster.current(), tag),
         settings: followPlaneSettings(node, cluster, keys),
         signal,
         log,
@@ -35,4 +39,8 @@ export function tagqueue(args: readonly string[]): Promise<number> {
       client.close();
     }
   });
+}
+
+function tenantWith(view: NodeView | undefined, tag: TenantTag): string | undefined {
+  return [...(view?.tenants.values() ?? [])].find((tenant) => tenant.tag === tag)?.tenant;
 }

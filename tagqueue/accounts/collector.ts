@@ -28,8 +28,8 @@ export interface CollectorOptions {
   readonly kernel: CountingKernel;
   /** Opens the books; called again when it has failed. */
   readonly openBooks: () => UsageStore;
-  /** Days after which the hours of an account are forgotten. */
-  readonly keepDays: number;
+  /** Days after which the hours of an account are forgotten; undefined: not now. */
+  readonly keepDays: number | undefined;
   /** How long a port must be gone before its account is. */
   readonly graceMs: number;
   /** Unix ms, and ms of a clock that never goes backwards. */
@@ -78,7 +78,7 @@ export function createCollector({
         else if (entry.do === 'credit') page.credit(entry.account, hour, entry, entry.amount);
         else page.closeAccount(entry.account);
       }
-      if (expiredIn !== hour) page.expire(hour - keepDays * DAY_MS);
+      if (keepDays !== undefined && expiredIn !== hour) page.expire(hour - keepDays * DAY_MS);
       return endable(known, counted);
     });
   }
@@ -113,8 +113,9 @@ function endable(
 const EVERY_MS = 5_000;
 
 export interface Accounting {
-  /** What collects; asking it first makes the books complete to the moment. */
   readonly collector: Collector;
+  /** As of this moment, or of the last time that it worked; none as long as the books cannot be opened. */
+  totals(): TenantTotal[];
   /** Why the last collection failed; undefined when it did not. */
   problem(): SluiceError | undefined;
   /** Collects for the last time. */
@@ -151,6 +152,10 @@ export function startAccounting(collector: Collector, now: () => number, log: Lo
   next();
   return {
     collector,
+    totals: () => {
+      collect();
+      return readOr([], () => collector.totals());
+    },
     problem: () => problem,
     close: () => {
       clearTimeout(timer);
@@ -158,4 +163,13 @@ export function startAccounting(collector: Collector, now: () => number, log: Lo
       collector.close();
     },
   };
+}
+
+/** Why it cannot be read is told where it is written. */
+function readOr<T>(otherwise: T, read: () => T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
 }

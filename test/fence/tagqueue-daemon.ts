@@ -49,6 +49,7 @@ export function daemonOn(wire: Wire): Daemon {
         stateDir,
         object,
         etherTypes: [],
+        keepDays: 1,
         markMask: MARK_MASK,
         vxlanPort: 4789,
         fastPath: false,
