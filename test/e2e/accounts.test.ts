@@ -348,3 +348,20 @@ it('is told by the command, by tenant name and in figures that add up', async ()
     /^sluice_usage_bytes_total\{tenant="blue",side="internal",direction="sent"\} \d+$/m,
   );
 });
+
+it('has what was counted while no daemon ran, up to the moment in which the plane is taken down', async () => {
+  const last = await lab.container('a', 'blue', 'c5');
+  await a.stop();
+  await runOk(inside(last.namespace, 'ping', '-c', '20', '-i', '0.01', '-q', lab.internet.address));
+  const kernel = await finalCounters(last);
+  expect((await a.sluice(['down', '--yes'])).code).toBe(0);
+  const books = openUsageStore(usageFileOf(a.stateDir));
+  const { rows } = books.sum({ by: 'endpoint', from: 0, to: Date.now(), tag: undefined, limit: 100 });
+  books.close();
+  const row = rows.find(({ container, side }) => container === last.id && side === 'external');
+  expect({ sent: Number(row?.sentBytes), received: Number(row?.receivedBytes) }).toEqual({
+    sent: kernel.external.sentBytes,
+    received: kernel.external.receivedBytes,
+  });
+  expect(kernel.external.sentPackets).toBeGreaterThanOrEqual(20);
+});
