@@ -49,6 +49,9 @@ export type IfName = z.infer<typeof IfName>;
 export const TenantTag = z.int().min(1).max(0xff_ff_ff).brand<'TenantTag'>();
 export type TenantTag = z.infer<typeof TenantTag>;
 
+/** The fence's own probes bear this tag (docs/probes.md); no tenant ever does. */
+export const PROBE_TAG = 0xff_ff_ff as TenantTag;
+
 /** The generation of the key a tag was made with (docs/tag-wire-format.md). */
 export const KeyEpoch = z.int().min(0).max(0xff).brand<'KeyEpoch'>();
 export type KeyEpoch = z.infer<typeof KeyEpoch>;

@@ -11,6 +11,7 @@ interface TokenInfo {
   readonly id: string;
   readonly role: string;
   readonly node: string | null;
+  readonly tenant: string | null;
   readonly createdBy: string;
   readonly expiresAt: number | null;
 }
@@ -23,10 +24,12 @@ export function token(yargs: Root): Argv {
       (y) =>
         changing(y)
           .option('role', {
-            choices: ['node', 'operator', 'admin'] as const,
+            choices: ['node', 'operator', 'admin', 'tenant'] as const,
             demandOption: true,
-            describe: 'node: lets machines join; operator: tenants and namespaces; admin: all',
+            describe:
+              'node: lets machines join; operator: tenants and namespaces; admin: all; tenant: sees what is its own',
           })
+          .option('tenant', { type: 'string', describe: 'Whom a token of role tenant speaks for' })
           .option('ttl', {
             type: 'number',
             describe: 'Seconds until it expires (default: a day for node, 90 days else)',
@@ -35,7 +38,11 @@ export function token(yargs: Root): Argv {
         change<TokenInfo & { token: string }>(flags, {
           method: 'POST',
           path: PATH,
-          body: { role: flags.role, ...(flags.ttl !== undefined && { ttlSeconds: flags.ttl }) },
+          body: {
+            role: flags.role,
+            ...(flags.tenant !== undefined && { tenant: flags.tenant }),
+            ...(flags.ttl !== undefined && { ttlSeconds: flags.ttl }),
+          },
           what: `create a token for role ${flags.role}`,
           json: (made) => made,
           text: (made) => made.token,
@@ -51,12 +58,12 @@ export function token(yargs: Root): Argv {
           const rows = tokens.map((one) => [
             one.id,
             one.role,
-            one.node ?? '',
+            one.node ?? one.tenant ?? '',
             one.createdBy,
             one.expiresAt === null ? 'never' : timeOf(one.expiresAt),
           ]);
           show(flags.json, tokens, () =>
-            table(['id', 'role', 'node', 'made by', 'expires'], rows, 'no tokens'),
+            table(['id', 'role', 'of', 'made by', 'expires'], rows, 'no tokens'),
           );
         }),
     )

@@ -21,7 +21,11 @@ export async function authenticate(store: Store, header: string | undefined): Pr
   return principalOf(token);
 }
 
-function principalOf({ id, role, node }: StoredToken): Principal {
+function principalOf({ id, role, node, tenant }: StoredToken): Principal {
+  if (role === 'tenant') {
+    if (tenant === null) throw unknown();
+    return { role, id, tenant };
+  }
   if (role !== 'node') return { role, id };
   if (node === null) throw unknown();
   return { role, id, node };

@@ -7,6 +7,8 @@ const everyone = [root, 'admin', 'operator', 'node', 'join'] as const;
 const members = [root, 'admin', 'operator', 'node'] as const;
 const operators = [root, 'admin', 'operator'] as const;
 const admins = [root, 'admin'] as const;
+/** A tenant comes in for what is its own, and for nothing else. */
+const tenant = ['tenant'] as const;
 
 const ALLOWED = {
   'status.show': members,
@@ -18,7 +20,8 @@ const ALLOWED = {
   'keys.follow': [root, 'node'],
   'tenant.create': operators,
   'tenant.list': members,
-  'tenant.show': members,
+  // A tenant only itself (tenants.ts).
+  'tenant.show': [...members, ...tenant],
   'tenant.delete': operators,
   'namespace.set': operators,
   'namespace.list': members,
@@ -37,6 +40,10 @@ const ALLOWED = {
   // A node only its own (probes.ts).
   'probe.report': [root, 'node'],
   'probe.delete': members,
+  // A tenant only its own (drops.ts).
+  'drops.list': [...operators, ...tenant],
+  // A node only its own (drops.ts).
+  'drops.report': [root, 'node'],
   'audit.list': operators,
 } as const satisfies Record<string, readonly Role[]>;
 

@@ -61,7 +61,7 @@ const followKeys = operation({
 export const followingOperations: readonly Operation[] = [followCluster, followKeys];
 
 /** Adds heartbeats, and ends the stream once the token it was opened with is gone. */
-async function* whileValid(
+export async function* whileValid(
   { store }: Cluster,
   who: Principal,
   lines: AsyncIterable<unknown>,

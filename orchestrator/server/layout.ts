@@ -16,7 +16,7 @@
 import * as z from 'zod';
 import { SluiceError } from '../../model/errors.ts';
 import { TokenId } from '../../model/join.ts';
-import { NodeName } from '../../model/names.ts';
+import { NodeName, TenantName } from '../../model/names.ts';
 import type { Page, Store } from '../../store/contract.ts';
 
 export const PATHS = {
@@ -38,7 +38,7 @@ export const PATHS = {
 /** About 20 MB of history at most. */
 export const AUDIT_KEPT = 100_000;
 
-export const TokenRole = z.enum(['join', 'node', 'operator', 'admin']);
+export const TokenRole = z.enum(['join', 'node', 'operator', 'admin', 'tenant']);
 export type TokenRole = z.infer<typeof TokenRole>;
 
 export const StoredToken = z.strictObject({
@@ -46,6 +46,8 @@ export const StoredToken = z.strictObject({
   role: TokenRole,
   /** The node that this token proves; null for every other role. */
   node: NodeName.nullable(),
+  /** The tenant that this token speaks for; null for every other role, and absent in older records. */
+  tenant: TenantName.nullable().default(null),
   /** SHA-256 of the secret, hex. The secret has 256 random bits, so no slow hash is needed. */
   hash: z.string(),
   createdAt: z.number(),

@@ -13,6 +13,7 @@ import { openSqliteStore } from '../../store/sqlite.ts';
 import { auditOperations } from './audit.ts';
 import { authenticate } from './authenticate.ts';
 import { clusterOperations, openCluster } from './cluster.ts';
+import { createDropLog, dropOperations } from './drops.ts';
 import { followingOperations } from './following.ts';
 import { type Door, httpApp } from './http.ts';
 import { openIdentity } from './identity.ts';
@@ -101,6 +102,7 @@ export function allOperations(metrics: Metrics, version: string): readonly Opera
     ...nodeOperations,
     ...tokenOperations,
     ...probeOperations,
+    ...dropOperations(createDropLog()),
     ...auditOperations,
   ];
   return [...operations, openapiOperation(operations, version)];

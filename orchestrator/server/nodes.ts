@@ -160,6 +160,7 @@ function credential(id: TokenId, secret: Secret, node: NodeName, now: number, wh
     id,
     role: 'node',
     node,
+    tenant: null,
     hash: hashOf(secret),
     createdAt: now,
     createdBy: nameOf(who),

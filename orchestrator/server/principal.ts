@@ -1,11 +1,12 @@
 /** Who is asking. */
 import type { TokenId } from '../../model/join.ts';
-import type { NodeName } from '../../model/names.ts';
+import type { NodeName, TenantName } from '../../model/names.ts';
 
 export type Principal =
   /** Came through the private socket: only this machine's root can. */
   | { readonly role: 'root' }
   | { readonly role: 'node'; readonly id: TokenId; readonly node: NodeName }
+  | { readonly role: 'tenant'; readonly id: TokenId; readonly tenant: TenantName }
   | { readonly role: 'join' | 'operator' | 'admin'; readonly id: TokenId };
 
 export type Role = Principal['role'];
@@ -13,5 +14,6 @@ export type Role = Principal['role'];
 /** As the audit log names them. */
 export function nameOf(who: Principal): string {
   if (who.role === 'root') return 'root';
-  return who.role === 'node' ? `node ${who.node}` : `${who.role} ${who.id}`;
+  if (who.role === 'node') return `node ${who.node}`;
+  return who.role === 'tenant' ? `tenant ${who.tenant} ${who.id}` : `${who.role} ${who.id}`;
 }

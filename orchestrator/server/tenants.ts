@@ -4,7 +4,7 @@ import { NamespaceMapping, Tenant } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { TenantName } from '../../model/names.ts';
 import { nextTag } from './allot-tag.ts';
-import { Counter, mustRead, PATHS, read, readAll } from './layout.ts';
+import { Counter, mustRead, PATHS, read, readAll, StoredToken } from './layout.ts';
 import { type Operation, operation } from './operation.ts';
 import { listPage, PageQuery, pageOf } from './paging.ts';
 
@@ -50,16 +50,19 @@ const show = operation({
   summary: 'Shows one tenant.',
   params: Named,
   answer: Tenant,
-  handle: async ({ store }, { params: { tenant } }) => ({
-    json: await mustRead(store, PATHS.tenants + tenant, Tenant, `tenant ${tenant}`),
-  }),
+  handle: async ({ store }, { who, params: { tenant } }) => {
+    // Before it is looked for: whether another tenant exists is none of a tenant's business.
+    if (who.role === 'tenant' && who.tenant !== tenant) throw notYours(tenant);
+    return { json: await mustRead(store, PATHS.tenants + tenant, Tenant, `tenant ${tenant}`) };
+  },
 });
 
 const remove = operation({
   id: 'tenant.delete',
   method: 'DELETE',
   path: '/v1/tenants/:tenant',
-  summary: 'Forgets a tenant. Its tag is never given again; its namespaces must be unmapped before.',
+  summary:
+    'Forgets a tenant and ends its tokens. Its tag is never given again; its namespaces must be unmapped before.',
   params: Named,
   answer: z.undefined(),
   status: 204,
@@ -69,7 +72,10 @@ const remove = operation({
       const mapped = await readAll(store, PATHS.namespaces, NamespaceMapping);
       const own = mapped.filter((mapping) => mapping.tenant === tenant).map(({ namespace }) => namespace);
       if (own.length > 0) throw stillMapped(tenant, own);
-      return { delete: [PATHS.tenants + tenant], result: undefined };
+      // Else they would open the next tenant of this name.
+      const tokens = (await readAll(store, PATHS.tokens, StoredToken)).filter((one) => one.tenant === tenant);
+      const gone = tokens.map(({ id }) => PATHS.tokens + id);
+      return { delete: [PATHS.tenants + tenant, ...gone], result: undefined };
     });
     return { json: undefined };
   },
@@ -84,4 +90,12 @@ function alreadyThere(tenant: TenantName): SluiceError {
 function stillMapped(tenant: TenantName, namespaces: readonly string[]): SluiceError {
   const what = `namespaces are mapped to tenant ${tenant}: ${namespaces.slice(0, 10).join(', ')}`;
   return new SluiceError('conflict', what, 'delete these mappings first');
+}
+
+export function notYours(tenant: TenantName): SluiceError {
+  return new SluiceError(
+    'refused',
+    `this token does not speak for tenant ${tenant}`,
+    'take one of that tenant: sluice token create --role tenant',
+  );
 }
