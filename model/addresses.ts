@@ -62,6 +62,11 @@ export function ipv4ToBytes(address: Ipv4): Uint8Array {
   return Uint8Array.from(ipaddr.IPv4.parse(address).toByteArray());
 }
 
+/** For people to read (RFC 5952). @param bytes  16 of them */
+export function bytesToIpv6(bytes: Uint8Array): string {
+  return new ipaddr.IPv6([...bytes]).toString();
+}
+
 export function macToBytes(mac: Mac): Uint8Array {
   return Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
 }

@@ -1,8 +1,9 @@
 import { ethernetFrame } from '../linux/frames.ts';
 import type { Ipv4, Mac } from '../model/addresses.ts';
+import type { HeaderSummary } from '../model/drop.ts';
 import type { KeyEpoch, TenantTag } from '../model/names.ts';
 import { arp, BROADCAST, ETHERTYPE, ipv4, MORE_FRAGMENTS, PROTOCOL, udp } from '../test/frames.ts';
-import { DROP_BYTES, decodeDrop, type HeaderSummary } from './drop-record.ts';
+import { DROP_BYTES, decodeDrop } from './drop-record.ts';
 import { encodeTag } from './wire.ts';
 
 const MAC = '02:5c:0a:40:00:07' as Mac;
@@ -91,5 +92,32 @@ describe('a drop record', () => {
     expect(header === undefined).toBe(length < 14);
     expect(header?.source === undefined).toBe(length < 34);
     expect(header?.sourcePort).toBeUndefined();
+  });
+});
+
+describe('a drop record of other protocols', () => {
+  const ethernetHeader = { sourceMac: MAC, destinationMac: BROADCAST };
+
+  it('has the addresses, the protocol and the ports of IPv6', () => {
+    const packet = Buffer.concat([
+      Buffer.from('6000000000081140', 'hex'),
+      Buffer.from('fe80000000000000005c0afffe400007', 'hex'),
+      Buffer.from('ff020000000000000000000000010002', 'hex'),
+      udp(546, 547),
+    ]);
+    expect(headerOf(ethernetFrame(MAC, BROADCAST, 0x86dd, packet))).toEqual({
+      ...ethernetHeader,
+      ...{ etherType: 0x86dd, source: 'fe80::5c:aff:fe40:7', destination: 'ff02::1:2', protocol: 17 },
+      ...{ sourcePort: 546, destinationPort: 547 },
+    });
+  });
+
+  it('says whether ARP asks or answers', () => {
+    const fields = { operation: 'reply', senderMac: MAC, senderIp: A, targetIp: B } as const;
+    expect(headerOf(ethernetFrame(MAC, BROADCAST, ETHERTYPE.arp, arp(fields)))).toMatchObject({
+      arpOperation: 2,
+      source: A,
+      destination: B,
+    });
   });
 });

@@ -1,24 +1,9 @@
 /** Reads a record of the ring `drop_log`: what was refused, where, why, and what its headers said. */
-import { bytesToMac, type Ipv4, type Mac, numberToIpv4 } from '../model/addresses.ts';
-import type { TenantTag } from '../model/names.ts';
+import { bytesToIpv6, bytesToMac, numberToIpv4 } from '../model/addresses.ts';
+import type { HeaderSummary } from '../model/drop.ts';
 import type { ProgramName } from './maps.ts';
 import { type DropReason, reasonOfNumber } from './reasons.ts';
 import { decodeTag, TAG_BYTES } from './wire.ts';
-
-/** What the first bytes of a frame say. Absent is what was not captured or does not exist in such a frame. */
-export interface HeaderSummary {
-  readonly sourceMac: Mac;
-  readonly destinationMac: Mac;
-  readonly etherType: number;
-  readonly source?: Ipv4;
-  readonly destination?: Ipv4;
-  /** IPv4's protocol field. */
-  readonly protocol?: number;
-  readonly sourcePort?: number;
-  readonly destinationPort?: number;
-  /** What a tag in the packet claims, believed or not. */
-  readonly claimedTag?: TenantTag;
-}
 
 export interface DropRecord {
   /** Nanoseconds on the kernel's monotonic clock. */
@@ -58,6 +43,8 @@ const HOOKS: readonly (ProgramName | undefined)[] = [
 const ETHERNET_BYTES = 14;
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_ARP = 0x0806;
+const ETHERTYPE_IPV6 = 0x86dd;
+const IPV6_BYTES = 40;
 const TCP = 6;
 const UDP = 17;
 
@@ -92,10 +79,12 @@ function networkLayer(etherType: number, packet: Buffer): NetworkLayer {
   if (etherType === ETHERTYPE_IPV4 && packet.length >= 20) return ipv4(packet);
   if (etherType === ETHERTYPE_ARP && packet.length >= 28) {
     return {
+      arpOperation: packet.readUInt16BE(6),
       source: numberToIpv4(packet.readUInt32BE(14)),
       destination: numberToIpv4(packet.readUInt32BE(24)),
     };
   }
+  if (etherType === ETHERTYPE_IPV6 && packet.length >= IPV6_BYTES) return ipv6(packet);
   return {};
 }
 
@@ -104,16 +93,27 @@ function ipv4(packet: Buffer): NetworkLayer {
   const protocol = packet.readUInt8(9);
   const isFirstFragment = (packet.readUInt16BE(6) & 0x1fff) === 0;
   const claimed = decodeTag(packet.subarray(20, 20 + TAG_BYTES));
-  const hasPorts =
-    (protocol === TCP || protocol === UDP) && isFirstFragment && packet.length >= headerBytes + 4;
   return {
     source: numberToIpv4(packet.readUInt32BE(12)),
     destination: numberToIpv4(packet.readUInt32BE(16)),
     protocol,
-    ...(hasPorts && {
-      sourcePort: packet.readUInt16BE(headerBytes),
-      destinationPort: packet.readUInt16BE(headerBytes + 2),
-    }),
+    ...(isFirstFragment && portsOf(protocol, packet.subarray(headerBytes))),
     ...(typeof claimed !== 'string' && headerBytes > 20 && { claimedTag: claimed.tenant }),
   };
+}
+
+/** What stands behind extension headers was not captured: the first of them is named. */
+function ipv6(packet: Buffer): NetworkLayer {
+  const protocol = packet.readUInt8(6);
+  return {
+    source: bytesToIpv6(packet.subarray(8, 24)),
+    destination: bytesToIpv6(packet.subarray(24, 40)),
+    protocol,
+    ...portsOf(protocol, packet.subarray(IPV6_BYTES)),
+  };
+}
+
+function portsOf(protocol: number, transport: Buffer): NetworkLayer {
+  if ((protocol !== TCP && protocol !== UDP) || transport.length < 4) return {};
+  return { sourcePort: transport.readUInt16BE(0), destinationPort: transport.readUInt16BE(2) };
 }

@@ -1,9 +1,12 @@
 /** The tagqueue role: wires the plane, the news from the server and the socket together. */
+import { type ApiClient, localClient } from '../linux/api-client.ts';
 import { serveLocal } from '../linux/local-api.ts';
+import type { NodeView } from '../model/cluster-changes.ts';
 import { asSluiceError } from '../model/errors.ts';
-import type { TenantTag } from '../model/names.ts';
 import { openAccounting } from './accounts/open.ts';
-import { openDropFeed } from './drops.ts';
+import { createDropNames } from './drop-names.ts';
+import { reportDrops } from './drop-report.ts';
+import { openDropLog } from './drops.ts';
 import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
 import { tagqueueRoutes } from './server.ts';
 import { loadSettings, type PlaneSettings, saveSettings, settingsFileOf } from './settings.ts';
@@ -12,13 +15,19 @@ export interface TagqueueOptions extends PlaneOptions {
   readonly stateDir: string;
   /** Days after which the hours of usage are forgotten. */
   readonly keepDays: number;
-  /** Undefined for a tenant that is not known (any more). */
-  tenantName(tag: TenantTag): string | undefined;
   /** What the server says, whenever it has changed. */
   readonly settings: AsyncIterable<PlaneSettings>;
+  /** The cluster as this node follows it, and its server; undefined: the plane stands alone, as in tests. */
+  readonly cluster?: {
+    view(): NodeView | undefined;
+    readonly server: Pick<ApiClient, 'request'>;
+  };
   /** Ends the daemon; the plane stays as it is. */
   readonly signal: AbortSignal;
 }
+
+/** Names of containers are worth no longer wait than this. */
+const NETD_WITHIN_MS = 1_000;
 
 export function tagqueueSocketOf(runDir: string): string {
   return `${runDir}/tagqueue.sock`;
@@ -31,16 +40,21 @@ export function tagqueueSocketOf(runDir: string): string {
 export async function runTagqueue(options: TagqueueOptions): Promise<void> {
   const file = settingsFileOf(options.stateDir);
   const plane = await openPlane(options, loadSettings(file, options.log));
-  const feed = openDropFeed(plane.map('drop_log'));
+  const netd = localClient(`${options.runDir}/netd.sock`, { timeoutMs: NETD_WITHIN_MS });
+  const names = createDropNames(() => options.cluster?.view(), netd);
+  const drops = openDropLog({ node: options.node, dropLog: plane.map('drop_log'), names, log: options.log });
   const accounting = openAccounting(plane.map, options);
   try {
-    const routes = tagqueueRoutes({ plane, feed, accounting, tenantName: options.tenantName });
+    const routes = tagqueueRoutes({ plane, drops, names, accounting });
     const api = await serveLocal(tagqueueSocketOf(options.runDir), routes, options.log);
     void followSettings(plane, file, options);
+    if (options.cluster !== undefined)
+      void reportDrops(drops, options.cluster.server, options.node, options.signal, options.log);
     await aborted(options.signal);
     await api.close();
   } finally {
-    feed.close();
+    drops.close();
+    netd.close();
     accounting.close();
     await plane.close();
   }

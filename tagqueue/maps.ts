@@ -33,6 +33,8 @@ export const MAP_NAMES = [
   'drops',
   'counts',
   'drop_log',
+  'drop_counts',
+  'drop_shares',
 ] as const;
 export type MapName = (typeof MAP_NAMES)[number];
 
@@ -51,6 +53,8 @@ export const MAP_SIZES: Readonly<Record<MapName, { readonly key: number; readonl
   drops: { key: 4, value: 8 },
   counts: { key: 4, value: 8 },
   drop_log: { key: 0, value: 0 },
+  drop_counts: { key: 8, value: 8 },
+  drop_shares: { key: 4, value: 8 },
 };
 
 /** What the container behind one host-side veth is allowed to be. */
@@ -301,3 +305,8 @@ export const ETHERTYPE_ALLOWED = Buffer.from([1]);
 
 /** Indices of the map `counts`. */
 export const COUNTS = { tagged: 0, verified: 1 } as const;
+
+/** The key of the map `drop_counts`, taken apart. */
+export function decodeTenantReason(key: Buffer): { readonly tag: number; readonly reason: number } {
+  return { tag: key.readUInt32LE(0), reason: key.readUInt32LE(4) };
+}

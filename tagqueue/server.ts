@@ -1,36 +1,43 @@
 /** The daemon's socket API. It only tells; what the plane should be comes from the configuration and the server. */
 import { sumPerCpu } from '../linux/bpf.ts';
 import type { Route } from '../linux/local-routes.ts';
+import { type DropFilter, isWanted } from '../model/drop.ts';
 import type { SluiceError } from '../model/errors.ts';
-import type { TenantTag } from '../model/names.ts';
 import type { Accounting } from './accounts/collector.ts';
 import { usageMetricsText } from './accounts/metrics.ts';
 import { usageRoutes } from './accounts/routes.ts';
-import { countDrops, type DropFeed } from './drops.ts';
+import type { DropNames } from './drop-names.ts';
+import { countDrops, type DropCount, type DropLog } from './drops.ts';
 import { COUNTS } from './maps.ts';
 import { METRICS_TYPE, metricsText, type PlaneCounters } from './metrics.ts';
 import type { Plane } from './plane.ts';
 
 export interface TagqueueParts {
   readonly plane: Plane;
-  readonly feed: DropFeed;
+  readonly drops: DropLog;
+  readonly names: DropNames;
   readonly accounting: Accounting;
-  /** Undefined for a tenant that is not known (any more). */
-  tenantName(tag: TenantTag): string | undefined;
 }
 
-export function tagqueueRoutes({ plane, feed, accounting, tenantName }: TagqueueParts): Route[] {
+export function tagqueueRoutes({ plane, drops, names, accounting }: TagqueueParts): Route[] {
   const route = (path: string, handle: Route['handle']): Route => ({ method: 'GET', path, handle });
   return [
     route('/v1/status', () => ({ json: statusOf(plane, accounting) })),
     route('/v1/plane', ({ query, signal }) =>
       query.get('watch') === '1' ? { stream: followIds(plane, signal) } : { json: plane.state.get().ids },
     ),
-    route('/v1/drops', () => ({ json: { drops: countDrops(plane.map('drops')) } })),
-    route('/v1/drops/events', ({ signal }) => ({ stream: feed.follow(signal) })),
+    route('/v1/drops', () => ({ json: { drops: counted(plane, names) } })),
+    route('/v1/drops/recent', ({ query }) => {
+      const filter = filterOf(query);
+      return { json: { items: drops.recent().filter((event) => isWanted(event, filter)) } };
+    }),
+    route('/v1/drops/events', ({ query, signal }) => {
+      const filter = filterOf(query);
+      return { stream: drops.follow(signal, (event) => isWanted(event, filter)) };
+    }),
     ...usageRoutes(accounting.collector, Date.now),
     route('/metrics', () => ({
-      text: metricsText(countersOf(plane)) + usageMetricsText(accounting.totals(), tenantName),
+      text: metricsText(countersOf(plane, names)) + usageMetricsText(accounting.totals(), names.tenantOf),
       contentType: METRICS_TYPE,
     })),
   ];
@@ -65,10 +72,18 @@ async function* followIds(plane: Plane, signal: AbortSignal): AsyncGenerator<unk
   }
 }
 
-function countersOf(plane: Plane): PlaneCounters {
+function filterOf(query: URLSearchParams): DropFilter {
+  return { tenant: query.get('tenant') ?? undefined, reason: query.get('reason') ?? undefined };
+}
+
+function counted(plane: Plane, names: DropNames): DropCount[] {
+  return countDrops(plane.map('drops'), plane.map('drop_counts'), names.tenantOf);
+}
+
+function countersOf(plane: Plane, names: DropNames): PlaneCounters {
   const counts = plane.map('counts');
   return {
-    drops: countDrops(plane.map('drops')),
+    drops: counted(plane, names),
     tagged: Number(sumPerCpu(counts, COUNTS.tagged)),
     verified: Number(sumPerCpu(counts, COUNTS.verified)),
     guarded: plane.state.get().guarded,

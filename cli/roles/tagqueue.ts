@@ -1,6 +1,4 @@
 /** `sluice tagqueue`: the fence's daemon in the foreground. */
-import type { NodeView } from '../../model/cluster-changes.ts';
-import type { TenantTag } from '../../model/names.ts';
 import { followCluster, followKeys } from '../../store/cluster-client.ts';
 import { openMemoryStore } from '../../store/memory.ts';
 import { runTagqueue } from '../../tagqueue/main.ts';
@@ -30,8 +28,8 @@ export function tagqueue(args: readonly string[]): Promise<number> {
         vxlanPort: config.network.vxlanPort,
         fastPath: config.tagqueue.fastPath === 'auto',
         keepDays: config.usage.keepDays,
-        tenantName: (tag) => tenantWith(cluster.current(), tag),
         settings: followPlaneSettings(node, cluster, keys),
+        cluster: { view: () => cluster.current(), server: client },
         signal,
         log,
       });
@@ -39,8 +37,4 @@ export function tagqueue(args: readonly string[]): Promise<number> {
       client.close();
     }
   });
-}
-
-function tenantWith(view: NodeView | undefined, tag: TenantTag): string | undefined {
-  return [...(view?.tenants.values() ?? [])].find((tenant) => tenant.tag === tag)?.tenant;
 }

@@ -17,7 +17,7 @@ it('usageMetricsText names tenants where they are known, and has every figure to
       { tag: 1 as TenantTag, ...total },
       { tag: 2 as TenantTag, ...total },
     ],
-    (tag) => (tag === 1 ? 'blue' : undefined),
+    (tag) => (tag === 1 ? 'blue' : null),
   );
   expect(text.split('\n').filter((line) => !line.startsWith('#'))).toEqual([
     'sluice_usage_bytes_total{tenant="blue",side="external",direction="sent"} 1152921504606846977',

@@ -2,10 +2,10 @@
 import type { TenantTag } from '../../model/names.ts';
 import type { TenantTotal } from '../../model/usage.ts';
 
-/** @param nameOf  undefined for a tenant that is not known (any more), who then goes by tag */
+/** @param nameOf  null for a tenant that is not known (any more), who then goes by tag */
 export function usageMetricsText(
   totals: readonly TenantTotal[],
-  nameOf: (tag: TenantTag) => string | undefined,
+  nameOf: (tag: TenantTag) => string | null,
 ): string {
   const lines = (what: 'Bytes' | 'Packets'): string[] =>
     totals.flatMap((total) =>

@@ -244,6 +244,29 @@ struct {
   __uint(max_entries, 256 * 1024);
 } drop_log SEC(".maps");
 
+/* How many packets of a tenant (tag 0: nobody's) were refused for a reason. */
+struct tenant_reason {
+  __u32 tag;
+  __u32 reason;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 65536);
+  __type(key, struct tenant_reason);
+  __type(value, __u64);
+} drop_counts SEC(".maps");
+
+/* By tag: until when (ktime, ns) the tenant has used up its share of the log. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 65536);
+  __type(key, __u32);
+  __type(value, __u64);
+} drop_shares SEC(".maps");
+
 static __always_inline const struct port *port_of(const struct __sk_buff *skb) {
   __u32 ifindex = skb->ifindex;
   return bpf_map_lookup_elem(&ports_by_index, &ifindex);

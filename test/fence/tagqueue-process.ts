@@ -13,7 +13,6 @@ async function* settingsFromStdin(): AsyncGenerator<PlaneSettings> {
 
 await runTagqueue({
   ...JSON.parse(process.argv[2] ?? ''),
-  tenantName: () => undefined,
   settings: settingsFromStdin(),
   signal: stop.signal,
   log: silentLog,
