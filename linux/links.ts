@@ -34,6 +34,8 @@ const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BR_MCAST_SNOOPING = 23;
+const IFLA_VXLAN_PORT = 15;
+const IFLA_VXLAN_COLLECT_METADATA = 25;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_LEARNING = 8;
 const IFLA_BRPORT_UNICAST_FLOOD = 9;
@@ -57,6 +59,8 @@ export interface Link {
   readonly kind: string | undefined;
   /** Index of the other end of a veth pair, in its own namespace. */
   readonly peerIndex: number | undefined;
+  /** UDP port of a vxlan device. */
+  readonly tunnelPort: number | undefined;
   readonly rxPackets: bigint;
   readonly txPackets: bigint;
 }
@@ -74,7 +78,9 @@ function parseLink(data: Buffer): Link {
   const attributes = parseAttributes(data.subarray(16));
   const info = parseAttributes(attributes.get(IFLA_LINKINFO) ?? Buffer.alloc(0));
   const stats = attributes.get(IFLA_STATS64);
-  const kind = info.get(IFLA_INFO_KIND);
+  const kindName = info.get(IFLA_INFO_KIND);
+  const kind = kindName && cString(kindName);
+  const details = info.get(IFLA_INFO_DATA);
   return {
     index: data.readInt32LE(4),
     name: cString(attributes.get(IFLA_IFNAME) ?? Buffer.alloc(0)) as IfName,
@@ -84,7 +90,11 @@ function parseLink(data: Buffer): Link {
     ethernet: data.readUInt16LE(2) === ARPHRD_ETHER,
     master: attributes.get(IFLA_MASTER)?.readUInt32LE(0),
     group: attributes.get(IFLA_GROUP)?.readUInt32LE(0) ?? 0,
-    kind: kind && cString(kind),
+    kind,
+    tunnelPort:
+      kind === 'vxlan' && details
+        ? parseAttributes(details).get(IFLA_VXLAN_PORT)?.readUInt16BE(0)
+        : undefined,
     peerIndex: attributes.get(IFLA_LINK)?.readUInt32LE(0),
     rxPackets: stats?.readBigUInt64LE(0) ?? 0n,
     txPackets: stats?.readBigUInt64LE(8) ?? 0n,
@@ -138,6 +148,30 @@ export async function createBridge(netlink: Netlink, name: IfName, mac: Mac, mtu
     `create bridge ${name}`,
     RTM_NEWLINK,
     Buffer.concat([ifinfo(0, IFF_UP, IFF_UP), ...attributes]),
+    NLM_F_CREATE | NLM_F_EXCL,
+  );
+}
+
+/**
+ * A vxlan device that takes what every VNI brings to a UDP port, and knows no peers. It is made down.
+ * @throws NetlinkError `EEXIST` when the name is taken, `EOPNOTSUPP` when the kernel has no vxlan
+ */
+export async function createVxlan(netlink: Netlink, name: IfName, port: number): Promise<void> {
+  const portBytes = Buffer.alloc(2);
+  portBytes.writeUInt16BE(port);
+  const info = nested(
+    IFLA_LINKINFO,
+    attribute(IFLA_INFO_KIND, text('vxlan')),
+    nested(
+      IFLA_INFO_DATA,
+      attribute(IFLA_VXLAN_COLLECT_METADATA, u8(1)),
+      attribute(IFLA_VXLAN_PORT, portBytes),
+    ),
+  );
+  await netlink.request(
+    `create vxlan device ${name}`,
+    RTM_NEWLINK,
+    Buffer.concat([ifinfo(), attribute(IFLA_IFNAME, text(name)), info]),
     NLM_F_CREATE | NLM_F_EXCL,
   );
 }

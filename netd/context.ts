@@ -28,6 +28,8 @@ export interface Netd {
   readonly log: Log;
   /** The bits of the packet mark that are ours. */
   readonly markMask: MarkMask;
+  /** UDP port of the tunnel between hosts. */
+  readonly vxlanPort: number;
   /** The newest picture of the cluster; undefined until the first one has come. */
   view(): ClusterView | undefined;
   /** undefined until this node has its blocks. */

@@ -27,7 +27,14 @@ function whole(endpoint: Endpoint, nic: Nic): ObservedNic {
       ethernet: true,
       master: BRIDGE_INDEX[nic.side],
     },
-    ...{ group: endpoint.group, kind: 'veth', peerIndex: 2, rxPackets: 0n, txPackets: 0n },
+    ...{
+      group: endpoint.group,
+      kind: 'veth',
+      peerIndex: 2,
+      tunnelPort: undefined,
+      rxPackets: 0n,
+      txPackets: 0n,
+    },
   };
   return {
     link,

@@ -43,6 +43,8 @@ export interface NetdOptions {
   readonly cooldownMs: number;
   /** The bits of the packet mark that are ours. */
   readonly markMask: MarkMask;
+  /** UDP port of the tunnel between hosts. */
+  readonly vxlanPort: number;
   readonly checkpoint: Checkpoint;
   readonly log: Log;
 }
@@ -82,6 +84,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   const netd: Netd = {
     ...{ kernel, registry, locks: createKeyedLock(), checkpoint: options.checkpoint, now: Date.now, log },
     markMask: options.markMask,
+    vxlanPort: options.vxlanPort,
     view: () => cluster.current(),
     facts: () => facts,
     plane: () => plane.current(),

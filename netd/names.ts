@@ -19,7 +19,16 @@ function digest(text: string, digits: number): string {
 
 /** The node's bridge of a side: `se-NODE` or `si-NODE`; a long node name is cut and made unique by a hash. */
 export function bridgeName(node: NodeName, side: Side): IfName {
-  const whole = `s${side[0]}-${node}`;
+  return nodeLinkName(`s${side[0]}`, node);
+}
+
+/** The node's end of the tunnel between hosts: `sx-NODE`. */
+export function tunnelName(node: NodeName): IfName {
+  return nodeLinkName('sx', node);
+}
+
+function nodeLinkName(prefix: string, node: NodeName): IfName {
+  const whole = `${prefix}-${node}`;
   return (whole.length <= LONGEST ? whole : `${whole.slice(0, LONGEST - 5)}-${digest(node, 4)}`) as IfName;
 }
 

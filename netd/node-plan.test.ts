@@ -23,7 +23,14 @@ function aLink(name: string, index: number, more: Partial<Link> = {}): Link {
       ethernet: true,
       master: undefined,
     },
-    ...{ group: 0, kind: 'bridge', peerIndex: undefined, rxPackets: 0n, txPackets: 0n },
+    ...{
+      group: 0,
+      kind: 'bridge',
+      peerIndex: undefined,
+      tunnelPort: undefined,
+      rxPackets: 0n,
+      txPackets: 0n,
+    },
     ...more,
   };
 }

@@ -15,11 +15,13 @@ import { type Netd, requireParts } from './context.ts';
 import { type AttachContext, applyEndpoint } from './endpoint-apply.ts';
 import { type NodePicture, observeEndpoint, pictureNode } from './endpoint-observe.ts';
 import { planEndpoint } from './endpoint-plan.ts';
+import { tunnelName } from './names.ts';
 import { applyNode } from './node-apply.ts';
 import { observeNode } from './node-observe.ts';
 import { type NodeAction, planNode } from './node-plan.ts';
 import { rememberSettings } from './node-settings.ts';
 import { rulesetScript, rulesOf } from './ruleset.ts';
+import { keepTunnel } from './tunnel.ts';
 import { removeEndpoint } from './verbs/del.ts';
 
 /** Written by the first reconciliation of a store's life, before any endpoint can be made. */
@@ -59,6 +61,11 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
   await refuseLostRecords(store, actions);
   await rememberSettings(store, actions);
   await applyNode(kernel, facts, actions);
+  await keepTunnel(kernel.route, plane.programs, { name: tunnelName(facts.node), port: netd.vxlanPort }).then(
+    (changed) => changed && report.repaired.push('node: tunnel'),
+    // Packets pass without it, one by one: nothing for which a node should refuse containers.
+    (error: unknown) => report.failed.push(`node: tunnel: ${asSluiceError(error).message}`),
+  );
   applyBlockRoutes(plane, planBlockRoutes(blocks, plane.routes()));
   for (const action of actions) if (action.do !== 'route') report.repaired.push(`node: ${action.do}`);
   if (memory.rules === undefined || listRules(attach) !== memory.rules) {

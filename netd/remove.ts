@@ -8,7 +8,7 @@ import type { NodeName } from '../model/names.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import { openKernel } from './kernel.ts';
 import { netdStorePath } from './main.ts';
-import { bridgeName, FIRST_GROUP, LAST_GROUP, looksLikeHostEnd, tableName } from './names.ts';
+import { bridgeName, FIRST_GROUP, LAST_GROUP, looksLikeHostEnd, tableName, tunnelName } from './names.ts';
 import { restoreSettings } from './node-settings.ts';
 import { openRegistry } from './registry.ts';
 
@@ -50,8 +50,12 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
     for (const route of (await listRoutes(kernel.route)).filter(({ protocol }) => protocol === OUR_ROUTES)) {
       await attempt(`route to ${route.to}`, () => removeRoute(kernel.route, route).then(() => true));
     }
-    for (const name of bridges) {
-      await attempt(`bridge ${name}`, async () => {
+    const links = [
+      ...bridges.map((name) => ({ name, what: `bridge ${name}` })),
+      { name: tunnelName(node), what: `tunnel device ${tunnelName(node)}` },
+    ];
+    for (const { name, what } of links) {
+      await attempt(what, async () => {
         const link = await findLink(kernel.route, name);
         if (link) await removeLink(kernel.route, link.index);
         return link !== undefined;

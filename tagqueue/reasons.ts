@@ -61,6 +61,19 @@ const REASONS = {
     number: 23,
     meaning: "The tag's MAC is wrong: whoever made it does not have the cluster's key.",
   },
+  tunnel_malformed: {
+    number: 24,
+    meaning: 'What came to the tunnel port is not exactly one packet as the nodes of this cluster send it.',
+  },
+  tunnel_peer: {
+    number: 25,
+    meaning: "The tunnel's other end is not the node that has the inner address.",
+  },
+  tunnel_destination: {
+    number: 26,
+    meaning: 'The packet in the tunnel is for an address that this node does not have.',
+  },
+  tunnel_port: { number: 27, meaning: 'A container sent to the tunnel port of the hosts.' },
 } as const satisfies Record<string, Description>;
 
 export type DropReason = keyof typeof REASONS;

@@ -21,6 +21,8 @@ export interface Ipv4Fields {
   /** Flags and fragment offset. */
   readonly fragment?: number;
   readonly options?: Uint8Array;
+  /** Class and congestion notification. */
+  readonly tos?: number;
   /** These three are right unless given. */
   readonly version?: number;
   readonly headerWords?: number;
@@ -32,6 +34,7 @@ export function ipv4(fields: Ipv4Fields, payload: Uint8Array = udp(1000, 2000)):
   const options = fields.options ?? new Uint8Array();
   const header = Buffer.alloc(20 + options.length);
   header[0] = ((fields.version ?? 4) << 4) | (fields.headerWords ?? header.length / 4);
+  header[1] = fields.tos ?? 0;
   header.writeUInt16BE(fields.totalLength ?? header.length + payload.length, 2);
   header.writeUInt16BE(0x4711, 4);
   header.writeUInt16BE(fields.fragment ?? 0, 6);

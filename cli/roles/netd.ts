@@ -27,6 +27,7 @@ export function netd(args: readonly string[]): Promise<number> {
       server,
       services: servicesOf(role),
       markMask: config.network.markMask,
+      vxlanPort: config.network.vxlanPort,
       cooldownMs: config.network.addressCooldownSeconds * 1_000,
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       log,

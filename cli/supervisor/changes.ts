@@ -4,6 +4,7 @@ import { type Cidr, cidrNth, cidrPrefix } from '../../model/addresses.ts';
 import type { Config } from '../../model/config.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
 import { type NodeFacts, nodeFacts } from '../../netd/facts.ts';
+import { tunnelName } from '../../netd/names.ts';
 import { bridgeSettings, type NodeAction, type ObservedNode, planNode } from '../../netd/node-plan.ts';
 import { pinDirectoryOf } from '../../tagqueue/pins.ts';
 import { DAEMONS, type Places, socketOf } from '../places.ts';
@@ -33,6 +34,7 @@ export function changesOf(input: ChangesInput): Change[] {
   const actions = planNode({ facts, blocks: new Map(), ownedLinks: new Set(), observed: input.observed });
   return [
     ...actions.flatMap((action) => changeOf(action, facts, input.observed)),
+    ...tunnel(input),
     { kind: 'nftables', what: `table ip ${facts.table}` },
     ...programs(input.uplink.name),
     {
@@ -103,6 +105,15 @@ function changeOf(action: NodeAction, facts: NodeFacts, observed: ObservedNode):
     case 'remove-link':
       return [];
   }
+}
+
+function tunnel({ node, network: { vxlanPort }, observed }: ChangesInput): Change[] {
+  const name = tunnelName(node);
+  if (observed.links.some((link) => link.name === name)) return [];
+  return [
+    { kind: 'interface', what: `vxlan device ${name}` },
+    { kind: 'listen', what: `UDP ${vxlanPort} (${name}), for other nodes` },
+  ];
 }
 
 /** The kernel's doing (net/ipv4/devinet.c, inet_forward_change). */

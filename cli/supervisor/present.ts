@@ -5,7 +5,7 @@ import { NETLINK_ROUTE, type Netlink, openNetlink } from '../../linux/netlink.ts
 import { openNftables } from '../../linux/nft.ts';
 import { listPrograms } from '../../linux/tc.ts';
 import type { NodeName } from '../../model/names.ts';
-import { bridgeName, tableName } from '../../netd/names.ts';
+import { bridgeName, tableName, tunnelName } from '../../netd/names.ts';
 import { PROGRAM_NAMES } from '../../tagqueue/maps.ts';
 import { tcNameOf } from '../../tagqueue/observe.ts';
 
@@ -31,6 +31,7 @@ async function links(route: Netlink, node: NodeName): Promise<string[]> {
   return [
     ...ports.map(({ name }) => `container interface ${name}`),
     ...bridges.map(({ name }) => `bridge ${name}`),
+    ...all.filter(({ name }) => name === tunnelName(node)).map(({ name }) => `tunnel device ${name}`),
   ];
 }
 

@@ -24,6 +24,8 @@
 #include "mark.h"
 #include "packet.h"
 #include "tag.h"
+#include "token.h"
+#include "tunnel.h"
 
 /* On the fast path the receiver is known at once, and port_out is not asked. */
 static __always_inline enum reason judge_receiver(__u32 tenant, const struct port *to) {
@@ -75,12 +77,15 @@ static __always_inline enum reason judge_uplink_out(struct __sk_buff *skb, const
     return ALLOWED;
   }
   REFUSE_IF(!in_own_block(node, ip.saddr), REASON_FOREIGN_SOURCE);
+  if (node->carrier == CARRIER_VXLAN) {
+    bool inside;
+    TRY(enter_tunnel(skb, node, &ip, tenant, &inside));
+    if (inside) return ALLOWED;
+  }
   REFUSE_IF(ip.ihl != IHL_PLAIN, REASON_IP_OPTIONS);
-  __u8 epoch = node->epoch;
-  const struct key *key = key_of(epoch);
-  if (!key) return REASON_NO_KEY; /* cannot happen, but the verifier does not know */
-  REFUSE_IF(!key->valid, REASON_NO_KEY);
-  return put_tag(skb, &ip, tenant, epoch, key);
+  struct token token;
+  TRY(make_token(node, &ip, tenant, TOKEN_IN_OPTION, &token));
+  return put_tag(skb, &ip, &token);
 }
 
 /* What a packet from the wire turned out to be. */
@@ -88,12 +93,16 @@ struct arrival {
   struct iphdr ip;
   /* 0: it is not internal. */
   __u32 tenant;
+  /* Whether `ip` is another header than the packet has. */
+  bool changed;
 };
 
 static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb, const struct settings *node,
                                                    struct arrival *arrival) {
   struct iphdr *ip = &arrival->ip;
+  struct tunnel_inside inside;
   arrival->tenant = 0;
+  arrival->changed = true;
   /*
    * The kernel takes off a priority tag (VLAN 0) and then another one behind it without asking us again
    * (net/core/dev.c, check_vlan_id), so an IPv4 packet could hide in there.
@@ -105,7 +114,8 @@ static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb, const 
 
   if (!in_pool(node, ip->daddr)) {
     REFUSE_IF(in_pool(node, ip->saddr), REASON_INTERNAL_LEAK);
-    return ALLOWED;
+    if (!is_for_tunnel(skb, node, ip, &inside)) return ALLOWED;
+    return leave_tunnel(skb, node, &inside, ip, &arrival->tenant, &arrival->changed);
   }
   if (ip->ihl == IHL_PLAIN) {
     REFUSE_IF(true, REASON_UNTAGGED);
@@ -137,7 +147,8 @@ static __always_inline int bring_in(struct __sk_buff *skb, const struct settings
   const struct port *to = has_fast_path(node) ? port_with(ip->daddr) : NULL;
   bool fast = to && ip->ttl > 1;
   if (fast) count_hop(ip);
-  if (bpf_skb_store_bytes(skb, ETH_HLEN, ip, sizeof(*ip), BPF_F_RECOMPUTE_CSUM))
+  if ((fast || arrival->changed) &&
+      bpf_skb_store_bytes(skb, ETH_HLEN, ip, sizeof(*ip), BPF_F_RECOMPUTE_CSUM))
     return refuse(skb, HOOK_UPLINK_IN, REASON_NO_ROOM);
   enum reason reason = fast ? judge_receiver(arrival->tenant, to) : mark_tenant(skb, node, arrival->tenant);
   if (reason != ALLOWED) return refuse(skb, HOOK_UPLINK_IN, reason);

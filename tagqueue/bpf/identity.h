@@ -2,11 +2,13 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -84,6 +86,22 @@ static __always_inline enum reason check_destination(const struct port *port, __
   return ALLOWED;
 }
 
+/*
+ * The tunnel is the hosts' own. Of addresses that an internal port reaches, the gateway's is a host's; beyond the
+ * external side any may be. Later fragments have no port, and what they would belong to is refused.
+ */
+static __always_inline enum reason check_tunnel_port(struct __sk_buff *skb, const struct port *port,
+                                                     const struct iphdr *ip) {
+  const struct settings *node = node_settings();
+  __be16 to;
+  if (!node || ip->protocol != IPPROTO_UDP || (bpf_ntohs(ip->frag_off) & IP_FRAGMENT_OFFSET)) return ALLOWED;
+  if (port->side == SIDE_INTERNAL && ip->daddr != port->gateway) return ALLOWED;
+  if (bpf_skb_load_bytes(skb, ETH_HLEN + ip->ihl * 4 + offsetof(struct udphdr, dest), &to, sizeof(to)))
+    return ALLOWED;
+  REFUSE_IF(to == node->vxlan_port, REASON_TUNNEL_PORT);
+  return ALLOWED;
+}
+
 static __always_inline enum reason check_ipv4(struct __sk_buff *skb, const struct port *port) {
   struct iphdr ip;
   long cut_off = load_ipv4(skb, &ip);
@@ -93,7 +111,8 @@ static __always_inline enum reason check_ipv4(struct __sk_buff *skb, const struc
   REFUSE_IF(ip.ihl > IHL_PLAIN, REASON_IP_OPTIONS); /* a tag written by the container itself dies here */
   REFUSE_IF(ip.saddr != port->ip, REASON_SOURCE_IP);
   REFUSE_IF(hides_transport_header(&ip), REASON_FRAGMENT);
-  return check_destination(port, ip.daddr);
+  TRY(check_destination(port, ip.daddr));
+  return check_tunnel_port(skb, port, &ip);
 }
 
 #define MOST_EXTENSION_HEADERS 8

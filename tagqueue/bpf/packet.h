@@ -11,6 +11,7 @@
 #include "maps.h"
 
 #define IHL_PLAIN 5 /* an IPv4 header without options, in words of 4 bytes */
+#define LONGEST_PACKET 0xffff
 
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff

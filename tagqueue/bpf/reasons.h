@@ -32,6 +32,12 @@ enum reason {
   REASON_TAG_VERSION = 21,
   REASON_TAG_EPOCH = 22,
   REASON_TAG_FORGED = 23,
+
+  /* The tunnel. */
+  REASON_TUNNEL_MALFORMED = 24,
+  REASON_TUNNEL_PEER = 25,
+  REASON_TUNNEL_DESTINATION = 26,
+  REASON_TUNNEL_PORT = 27,
 };
 
 /* Entries of the `drops` map, with room for reasons to come: its size is fixed once it is pinned. */

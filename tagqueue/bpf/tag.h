@@ -1,4 +1,4 @@
-/* The tag on the wire: putting it on and taking it off. The format is docs/tag-wire-format.md. */
+/* The carrier `option`: putting the tag on and taking it off. The format is docs/tag-wire-format.md. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,13 +11,11 @@
 #include "drop.h"
 #include "maps.h"
 #include "packet.h"
-#include "siphash.h"
+#include "token.h"
 
 #define TAG_OPTION 0x9e /* copied into fragments, class 0, number 30: experimental (RFC 4727) */
-#define TAG_VERSION 1
 #define TAG_BYTES 16
 #define IHL_TAGGED (IHL_PLAIN + TAG_BYTES / 4)
-#define LONGEST_PACKET 0xffff
 
 struct tag {
   __u8 option;
@@ -33,18 +31,6 @@ struct tagged_header {
   struct tag tag;
 };
 
-/* A tenant's number on the wire is not 0 and fits the tag's 24 bits. */
-static __always_inline bool is_tenant(__u32 tag) {
-  return tag != 0 && tag <= 0xffffff;
-}
-
-static __always_inline __u64 tag_mac(const struct key *key, const struct iphdr *ip, const struct tag *tag) {
-  __u64 addresses = (__u64)ip->saddr | (__u64)ip->daddr << 32;
-  __u64 rest = (__u64)tag->version | (__u64)tag->epoch << 8 | (__u64)ip->protocol << 16;
-  __u64 tenant = tag->tenant & bpf_htonl(0xffffff);
-  return siphash_16_bytes(key->k0, key->k1, addresses, rest | tenant << 32);
-}
-
 /*
  * Changes header length and total length, and the checksum by the difference (RFC 1624), so that a header
  * which was damaged before stays recognisably damaged. `change` is what the options add to the sum.
@@ -59,21 +45,19 @@ static __always_inline void resize_header(struct iphdr *ip, __u8 ihl, __u16 tot_
 }
 
 /* Puts the tag right behind a header without options. The packet is unusable when this refuses. */
-static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct iphdr *ip, __u32 tenant,
-                                           __u8 epoch, const struct key *key) {
+static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct iphdr *ip,
+                                           const struct token *token) {
   struct tagged_header header = {
     .ip = *ip,
     .tag = {
       .option = TAG_OPTION,
       .length = TAG_BYTES,
-      .version = TAG_VERSION,
-      .epoch = epoch,
-      .tenant = bpf_htonl(tenant),
+      .version = token->version,
+      .epoch = token->epoch,
+      .tenant = bpf_htonl(token->tenant),
+      .mac = { (__u32)token->mac, token->mac >> 32 },
     },
   };
-  __u64 mac = tag_mac(key, ip, &header.tag);
-  header.tag.mac[0] = (__u32)mac;
-  header.tag.mac[1] = mac >> 32;
 
   __u32 tot_len = bpf_ntohs(ip->tot_len) + TAG_BYTES;
   REFUSE_IF(tot_len > LONGEST_PACKET, REASON_NO_ROOM);
@@ -90,16 +74,16 @@ static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct i
 
 /* Everything a tag must be, in the order of the document's table. */
 static __always_inline enum reason check_tag(const struct iphdr *ip, const struct tag *tag) {
+  struct token token = {
+    .mac = (__u64)tag->mac[0] | (__u64)tag->mac[1] << 32,
+    .tenant = bpf_ntohl(tag->tenant),
+    .version = tag->version,
+    .epoch = tag->epoch,
+    .carrier = TOKEN_IN_OPTION,
+  };
   REFUSE_IF(tag->option != TAG_OPTION || tag->length != TAG_BYTES, REASON_TAG_MALFORMED);
-  REFUSE_IF(!is_tenant(bpf_ntohl(tag->tenant)), REASON_TAG_MALFORMED);
-  REFUSE_IF(tag->version != TAG_VERSION, REASON_TAG_VERSION);
-
-  const struct key *key = key_of(tag->epoch);
-  if (!key) return REASON_TAG_EPOCH; /* the map has all 256: this is for the verifier */
-  REFUSE_IF(!key->valid, REASON_TAG_EPOCH);
-  __u64 mac = (__u64)tag->mac[0] | (__u64)tag->mac[1] << 32;
-  REFUSE_IF(mac != tag_mac(key, ip, tag), REASON_TAG_FORGED);
-  return ALLOWED;
+  REFUSE_IF(!is_tenant(token.tenant), REASON_TAG_MALFORMED);
+  return check_token(ip, &token);
 }
 
 /* Checks the tag and takes it off. `ip` is then the header as it belongs into the packet, still to be written. */

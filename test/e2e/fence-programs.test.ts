@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { type TestRun, testRun, updateMap } from '../../linux/bpf.ts';
+import { deleteFromMap, type TestRun, testRun, updateMap } from '../../linux/bpf.ts';
 import { ethernetFrame, internetChecksum } from '../../linux/frames.ts';
 import { openRing } from '../../linux/ring.ts';
 import { type Cidr, type Ipv4, numberToIpv4 } from '../../model/addresses.ts';
@@ -11,12 +11,23 @@ import { decodeDrop } from '../../tagqueue/drop-record.ts';
 import * as maps from '../../tagqueue/maps.ts';
 import { DROP_REASONS, type DropReason } from '../../tagqueue/reasons.ts';
 import { encodeTag } from '../../tagqueue/wire.ts';
+import { enterTunnel } from '../../tagqueue/wire-vxlan.ts';
 import { ALLOWED } from '../fence/allowed.ts';
 import { type Fence, FenceBuilds, loadFence } from '../fence/builds.ts';
 import { furnish } from '../fence/furnish.ts';
 import { REFUSED_AT_PORTS } from '../fence/refused-at-ports.ts';
 import { REFUSED_AT_UPLINKS } from '../fence/refused-at-uplinks.ts';
-import { type Case, CONF, MARK, PEER, PORTS, type RefusedCase, SECRET, TENANT } from '../fence/world.ts';
+import {
+  type Case,
+  CONF,
+  MARK,
+  PEER,
+  PEER_BLOCK,
+  PORTS,
+  type RefusedCase,
+  SECRET,
+  TENANT,
+} from '../fence/world.ts';
 import { ETHERTYPE, ipv4 } from '../frames.ts';
 
 const TC_ACT_OK = 0;
@@ -151,6 +162,18 @@ describe('the drop log', () => {
 });
 
 interface Vectors {
+  tunnels: {
+    name: string;
+    key: string;
+    epoch: number;
+    source: string;
+    destination: string;
+    tenant: number;
+    node: string;
+    peer: string;
+    plain: string;
+    tunnelled: string;
+  }[];
   believed: {
     name: string;
     key: string;
@@ -168,11 +191,21 @@ const framed = (hex: string): Buffer =>
   ethernetFrame(PORTS.internal.mac, PORTS.internal.gatewayMac, ETHERTYPE.ipv4, Buffer.from(hex, 'hex'));
 
 /** Sets the uplink programs up as on the node with this block, for one tenant; all others are on another node. */
-function become(ownBlock: Cidr, epoch: KeyEpoch, secret: Uint8Array, tenant: number = TENANT): void {
-  updateMap(fence.map('routes'), maps.blockKey(CONF.internalPool), maps.encodeRoute(PEER));
+function become(
+  ownBlock: Cidr,
+  epoch: KeyEpoch,
+  secret: Uint8Array,
+  tenant: number = TENANT,
+  tunnel: { uplinkAddress: Ipv4; node: Ipv4 } | undefined = undefined,
+): void {
+  const carrier = tunnel === undefined ? 'option' : 'vxlan';
+  const peer = { ...PEER, node: tunnel?.node ?? PEER.node };
+  const conf = { ...CONF, carrier, uplinkAddress: tunnel?.uplinkAddress ?? CONF.uplinkAddress } as const;
+  deleteFromMap(fence.map('routes'), maps.blockKey(PEER_BLOCK));
+  updateMap(fence.map('routes'), maps.blockKey(CONF.internalPool), maps.encodeRoute(peer));
   updateMap(fence.map('tenants'), maps.indexKey(1), maps.indexKey(tenant));
   updateMap(fence.map('marks'), maps.indexKey(tenant), maps.indexKey(MARK));
-  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf({ ...CONF, ownBlock, epoch }));
+  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf({ ...conf, ownBlock, epoch }));
   updateMap(fence.map('keys'), maps.indexKey(epoch), maps.encodeKey(secret));
 }
 
@@ -233,5 +266,69 @@ describe('the tag', () => {
     expect(internetChecksum(sent.packet.subarray(14, 50))).not.toBe(0);
     become(ELSEWHERE, CONF.epoch, SECRET);
     expect(testRun(fence.program('uplink_in'), sent.packet).packet.subarray(14)).toEqual(good);
+  });
+});
+
+/** A packet of the tunnel with the source port of another, which follows the kernel's own hash of the flow. */
+function withSourcePortOf(frame: Buffer, other: Buffer): Buffer {
+  const copy = Buffer.from(frame);
+  other.copy(copy, 34, 34, 36);
+  return copy;
+}
+
+describe('the tunnel', () => {
+  it.each(vectors.tunnels)('is entered and left as published: $name', (vector) => {
+    const epoch = vector.epoch as KeyEpoch;
+    const secret = Buffer.from(vector.key, 'hex');
+    const [node, peer] = [vector.node as Ipv4, vector.peer as Ipv4];
+    become(blockOf(vector.source as Ipv4), epoch, secret, vector.tenant, { uplinkAddress: node, node: peer });
+    const sent = testRun(fence.program('uplink_out'), framed(vector.plain), { mark: MARK });
+    const published = framed(vector.tunnelled);
+    expect(sent).toMatchObject({ action: TC_ACT_OK, mark: 0 });
+    expect(sent.packet.readUInt16BE(34)).toBeGreaterThanOrEqual(49_152);
+    expect(withSourcePortOf(sent.packet, published).toString('hex')).toBe(published.toString('hex'));
+
+    become(blockOf(vector.destination as Ipv4), epoch, secret, vector.tenant, {
+      ...{ uplinkAddress: peer, node },
+    });
+    const received = testRun(fence.program('uplink_in'), published);
+    expect(received).toMatchObject({ action: TC_ACT_OK, mark: MARK, packet: framed(vector.plain) });
+  });
+
+  it('brings every packet and its tenant to the other node as they were', () => {
+    const inPool = fc.integer({ min: 0x0a40_0000, max: 0x0a4d_ffff }).map(numberToIpv4);
+    const packet = fc.record({
+      source: inPool,
+      destination: inPool,
+      protocol: fc.integer({ min: 0, max: 255 }),
+      fragment: fc.integer({ min: 0, max: 0x7fff }),
+      tos: fc.integer({ min: 0, max: 255 }),
+      payload: fc.uint8Array({ maxLength: 1400 }),
+    });
+    const tenants = fc.integer({ min: 1, max: 0xff_ff_ff }).map((tag) => tag as TenantTag);
+    const epochs = fc.integer({ min: 0, max: 255 }).map((epoch) => epoch as KeyEpoch);
+    const [here, there] = ['192.0.2.1' as Ipv4, '192.0.2.2' as Ipv4];
+    fc.assert(
+      fc.property(packet, tenants, epochs, ({ payload, ...fields }, tenant, epoch) => {
+        fc.pre(fields.source !== fields.destination);
+        const plain = framed(ipv4(fields, payload).toString('hex'));
+        become(blockOf(fields.source), epoch, SECRET, tenant, { uplinkAddress: here, node: there });
+        const sent = testRun(fence.program('uplink_out'), plain, { mark: MARK });
+        const ends = {
+          source: here,
+          destination: there,
+          sourcePort: sent.packet.readUInt16BE(34),
+          port: 4789,
+        };
+        const packet = enterTunnel(plain.subarray(14), ends, tenant, { epoch, secret: SECRET });
+        expect(sent.packet.subarray(14).equals(packet)).toBe(true);
+
+        become(blockOf(fields.destination), epoch, SECRET, tenant, { uplinkAddress: there, node: here });
+        const received = testRun(fence.program('uplink_in'), sent.packet);
+        expect(received).toMatchObject({ action: TC_ACT_OK, mark: MARK });
+        expect(received.packet.equals(plain)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
   });
 });

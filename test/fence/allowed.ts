@@ -1,12 +1,13 @@
 /** Packets that the fence must let through, and how they go on. */
 
-import { ethernetFrame } from '../../linux/frames.ts';
+import { ethernetFrame, internetChecksum } from '../../linux/frames.ts';
 import type { Mac } from '../../model/addresses.ts';
 import { BROADCAST, ETHERTYPE, extension, ipv4, ipv6, MORE_FRAGMENTS, PROTOCOL, udp } from '../frames.ts';
 import {
   type AllowedCase,
   arpFromHost,
   arpOf,
+  CONF,
   EXTERNAL_OWN,
   FOREIGN_MARK,
   fromOwn,
@@ -24,6 +25,7 @@ import {
   sent,
   tag,
   toRemote,
+  tunnelled,
   WIRE_MAC,
 } from './world.ts';
 
@@ -38,6 +40,33 @@ const UPLINK_IN = { program: 'uplink_in', mark: OTHER_MARK, markAfter: 0 } as co
 const toGroup = (address: string, mac: string): Buffer =>
   ethernetFrame(OWN_MAC, mac as Mac, ETHERTYPE.ipv4, ipv4({ source: OWN, destination: ip(address) }));
 const arpFromWire = ethernetFrame(WIRE_MAC, BROADCAST, ETHERTYPE.arp, Buffer.alloc(28));
+
+/** Congestion notification of the packet, of the tunnel, and what the container gets (RFC 6040, figure 4). */
+const CONGESTION = [
+  ...[0, 1, 2].map((outer) => [0, outer, 0] as const),
+  ...([
+    [1, 0, 1],
+    [1, 1, 1],
+    [1, 2, 1],
+    [1, 3, 3],
+    [2, 0, 2],
+    [2, 1, 1],
+    [2, 2, 2],
+    [2, 3, 3],
+    [3, 0, 3],
+    [3, 1, 3],
+    [3, 2, 3],
+    [3, 3, 3],
+  ] as const),
+];
+/** A packet in the tunnel, whose outer header says otherwise than the inner about congestion. */
+const underEcn = (inner: number, outer: number): Buffer => {
+  const frame = tunnelled(onWire({ tos: 0xb8 | inner }));
+  frame[15] = 0xb8 | outer;
+  frame.writeUInt16BE(0, 24);
+  frame.writeUInt16BE(internetChecksum(frame.subarray(14, 34)), 24);
+  return frame;
+};
 
 export const ALLOWED: readonly AllowedCase[] = [
   { name: 'UDP to a neighbour', ...PORT_IN, packet: sent({}) },
@@ -153,6 +182,44 @@ export const ALLOWED: readonly AllowedCase[] = [
     packet: onWire({ fragment: 185, options: tag() }),
     packetAfter: onWire({ fragment: 185 }),
   },
+  {
+    name: 'a packet in the tunnel',
+    ...UPLINK_IN,
+    markAfter: MARK,
+    packet: tunnelled(onWire({})),
+    packetAfter: onWire({}),
+  },
+  {
+    name: 'a later fragment in the tunnel',
+    ...UPLINK_IN,
+    markAfter: MARK,
+    packet: tunnelled(onWire({ fragment: 185 })),
+    packetAfter: onWire({ fragment: 185 }),
+  },
+  {
+    name: 'options of its own in the tunnel',
+    ...UPLINK_IN,
+    markAfter: MARK,
+    packet: tunnelled(onWire({ options: Buffer.from('01010100', 'hex') })),
+    packetAfter: onWire({ options: Buffer.from('01010100', 'hex') }),
+  },
+  {
+    name: 'a later fragment of UDP for the host, whatever it looks like',
+    ...UPLINK_IN,
+    packet: onWire({ source: INTERNET, destination: CONF.uplinkAddress, fragment: 185 }, udp(1, 4789)),
+  },
+  {
+    name: 'UDP for another port of the host',
+    ...UPLINK_IN,
+    packet: onWire({ source: INTERNET, destination: CONF.uplinkAddress }, udp(4789, 53)),
+  },
+  ...CONGESTION.map(([inner, outer, after]) => ({
+    name: `ECN ${inner} in the tunnel under ${outer}`,
+    ...UPLINK_IN,
+    markAfter: MARK,
+    packet: underEcn(inner, outer),
+    packetAfter: onWire({ tos: 0xb8 | after }),
+  })),
   {
     name: 'a packet for the host itself',
     ...UPLINK_IN,

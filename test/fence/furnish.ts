@@ -19,11 +19,11 @@ import {
 
 /** @param ifindex  the interface whose port a case is about */
 export function furnish(fence: Fence, ifindex: number, state: Partial<Case>): void {
-  const { port = 'internal', allow = [], epoch = CONF.epoch } = state;
+  const { port = 'internal', allow = [], epoch = CONF.epoch, carrier = CONF.carrier } = state;
   const byIndex = fence.map('ports_by_index');
   if (port === 'unbound') deleteFromMap(byIndex, maps.indexKey(ifindex));
   else updateMap(byIndex, maps.indexKey(ifindex), maps.encodePort({ ...PORTS[port], ifindex }));
-  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf({ ...CONF, epoch }));
+  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf({ ...CONF, epoch, carrier }));
   for (const [tag, mark] of [
     [TENANT, MARK],
     [OTHER_TENANT, OTHER_MARK],

@@ -253,6 +253,29 @@ export const REFUSED_AT_PORTS: Refusals = {
     { name: 'a fragment at offset 8', ...PORT_IN, packet: sent({ fragment: 1 }, Buffer.alloc(24)) },
   ],
 
+  tunnel_port: [
+    {
+      name: "to the gateway's own tunnel port",
+      ...PORT_IN,
+      packet: sent({ destination: GATEWAY }, udp(50_000, 4789)),
+    },
+    {
+      name: "to a host's tunnel port, externally",
+      ...PORT_IN,
+      port: 'external',
+      packet: sent({ source: EXTERNAL_OWN, destination: OUTSIDER }, udp(50_000, 4789)),
+    },
+    {
+      name: 'in a first fragment',
+      ...PORT_IN,
+      port: 'external',
+      packet: sent(
+        { source: EXTERNAL_OWN, destination: OUTSIDER, fragment: MORE_FRAGMENTS },
+        udp(50_000, 4789),
+      ),
+    },
+  ],
+
   other_tenant: [
     { name: 'IPv4', ...PORT_OUT, mark: OTHER_MARK, packet: sent({}) },
     { name: 'IPv4, externally', ...PORT_OUT, port: 'external', mark: OTHER_MARK, packet: sent({}) },

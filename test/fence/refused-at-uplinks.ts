@@ -1,11 +1,15 @@
 /** Packets that the node's uplink must refuse, by reason. */
 
-import { ethernetFrame } from '../../linux/frames.ts';
+import { ethernetFrame, internetChecksum } from '../../linux/frames.ts';
 import type { Ipv4 } from '../../model/addresses.ts';
 import { markOf } from '../../model/mark.ts';
+import type { TenantTag } from '../../model/names.ts';
+import { makeTag } from '../../tagqueue/token.ts';
+import { optionOf } from '../../tagqueue/wire.ts';
 import { ETHERTYPE, ipv4, PROTOCOL } from '../frames.ts';
 import {
   changed,
+  EPOCH,
   EXTERNAL_OWN,
   INTERNET,
   ip,
@@ -19,12 +23,20 @@ import {
   onWire,
   REMOTE,
   type Refusals,
+  SECRET,
+  TENANT,
+  TUNNEL_ENDS,
   tag,
   toRemote,
+  tunnelled,
   WIRE_MAC,
 } from './world.ts';
 
+/** An internal address that no node has. */
+const NOBODY = ip('10.64.9.9');
+const FLOW = { source: REMOTE, destination: OWN, protocol: PROTOCOL.udp };
 const UPLINK_OUT = { program: 'uplink_out', mark: MARK } as const;
+const TUNNEL_OUT = { ...UPLINK_OUT, carrier: 'vxlan' } as const;
 const UPLINK_IN = { program: 'uplink_in' } as const;
 
 const insideVlan0 = ethernetFrame(
@@ -33,6 +45,16 @@ const insideVlan0 = ethernetFrame(
   ETHERTYPE.vlan,
   Buffer.concat([Buffer.from('00000800', 'hex'), ipv4({ source: REMOTE, destination: OWN })]),
 );
+/** A packet in the tunnel, with one byte changed by `by`; `mended`: its outer header has a right checksum again. */
+const spoilt = (at: number, by: number, { mended = false } = {}): Buffer => {
+  const frame = tunnelled(onWire({}));
+  frame[14 + at]! ^= by;
+  if (mended) {
+    frame.writeUInt16BE(0, 24);
+    frame.writeUInt16BE(internetChecksum(frame.subarray(14, 34)), 24);
+  }
+  return frame;
+};
 /** A rightly tagged packet from this address. */
 const sourced = (source: Ipv4): Buffer => onWire({ source, options: tag({ source }) });
 
@@ -70,6 +92,16 @@ export const REFUSED_AT_UPLINKS: Refusals = {
     { name: 'an external address, to the wire', ...UPLINK_OUT, packet: toRemote({ source: EXTERNAL_OWN }) },
     { name: 'an address outside the pool, rightly tagged', ...UPLINK_IN, packet: sourced(OUTSIDER) },
     { name: "one of this node's addresses, rightly tagged", ...UPLINK_IN, packet: sourced(NEIGHBOUR) },
+    {
+      name: 'an address outside the pool, in the tunnel',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({ source: OUTSIDER })),
+    },
+    {
+      name: "one of this node's addresses, in the tunnel",
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({ source: NEIGHBOUR })),
+    },
   ],
   internal_leak: [
     {
@@ -85,6 +117,7 @@ export const REFUSED_AT_UPLINKS: Refusals = {
   ],
   no_key: [
     { name: 'a packet to stamp without a key', ...UPLINK_OUT, epoch: KEYLESS_EPOCH, packet: toRemote() },
+    { name: 'a packet for the tunnel', ...TUNNEL_OUT, epoch: KEYLESS_EPOCH, packet: toRemote() },
   ],
   no_room: [
     {
@@ -92,8 +125,19 @@ export const REFUSED_AT_UPLINKS: Refusals = {
       ...UPLINK_OUT,
       packet: toRemote({ totalLength: 65_520 }),
     },
+    {
+      name: 'a packet that would be longer than IPv4 allows in the tunnel',
+      ...TUNNEL_OUT,
+      packet: toRemote({ totalLength: 65_486 }),
+    },
   ],
   tag_malformed: [
+    {
+      name: 'the VNI of nobody',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { tag: { tenant: 0 as TenantTag } }),
+      onlyReason: false,
+    },
     { name: 'a length of 15', ...UPLINK_IN, packet: onWire({ options: changed(tag(), 1, 15) }) },
     {
       name: 'a reserved byte that is not zero',
@@ -141,10 +185,82 @@ export const REFUSED_AT_UPLINKS: Refusals = {
       onlyReason: false,
     },
   ],
+  tunnel_malformed: [
+    { name: 'an outer header that is damaged', ...UPLINK_IN, packet: spoilt(8, 1) },
+    { name: 'a first fragment', ...UPLINK_IN, packet: spoilt(6, 0x20, { mended: true }) },
+    { name: 'longer than the frame', ...UPLINK_IN, packet: spoilt(2, 1, { mended: true }) },
+    { name: 'shorter than what it carries', ...UPLINK_IN, packet: spoilt(3, 1, { mended: true }) },
+    { name: 'a UDP length of its own', ...UPLINK_IN, packet: spoilt(25, 1) },
+    { name: 'a UDP checksum', ...UPLINK_IN, packet: spoilt(27, 1) },
+    { name: 'no VNI', ...UPLINK_IN, packet: spoilt(28, 0x08) },
+    { name: 'a flag of an extension', ...UPLINK_IN, packet: spoilt(28, 0x80) },
+    { name: 'a group of the group policy extension', ...UPLINK_IN, packet: spoilt(31, 1) },
+    { name: 'a reserved byte behind the VNI', ...UPLINK_IN, packet: spoilt(35, 1) },
+    { name: 'an inner destination that is no unicast', ...UPLINK_IN, packet: spoilt(36, 1) },
+    { name: 'an inner source that is no unicast', ...UPLINK_IN, packet: spoilt(42, 1) },
+    { name: 'an inner EtherType that is not IPv4', ...UPLINK_IN, packet: spoilt(49, 6) },
+    { name: 'an inner header of another version', ...UPLINK_IN, packet: spoilt(50, 0x20) },
+    { name: 'an inner header of 16 bytes', ...UPLINK_IN, packet: spoilt(50, 1) },
+    { name: 'an inner length of its own', ...UPLINK_IN, packet: spoilt(53, 1) },
+    {
+      name: 'options in the outer header',
+      ...UPLINK_IN,
+      packet: onWire(
+        {
+          source: TUNNEL_ENDS.source,
+          destination: TUNNEL_ENDS.destination,
+          options: Buffer.from('01010100', 'hex'),
+        },
+        tunnelled(onWire({})).subarray(34),
+      ),
+      onlyReason: false,
+    },
+    {
+      name: 'too short for a tunnel',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({})).subarray(0, 14 + 69),
+      onlyReason: false,
+    },
+    {
+      name: 'congestion noted on a packet that could not tell',
+      ...UPLINK_IN,
+      packet: spoilt(1, 3, { mended: true }),
+    },
+  ],
+  tunnel_peer: [
+    {
+      name: 'from a stranger, all else right',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { ends: { source: OUTSIDER } }),
+    },
+    { name: 'to an address that no node has', ...TUNNEL_OUT, packet: toRemote({ destination: NOBODY }) },
+  ],
+  tunnel_destination: [
+    {
+      name: 'for a third node',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({ destination: NOBODY })),
+    },
+    {
+      name: 'for the internet',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({ destination: INTERNET })),
+    },
+  ],
   tag_version: [
+    {
+      name: 'version 2 in the tunnel, its MAC right',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { tag: { version: 2 } }),
+    },
     { name: 'version 2, its MAC right', ...UPLINK_IN, packet: onWire({ options: tag({ version: 2 }) }) },
   ],
   tag_epoch: [
+    {
+      name: 'an epoch without a key in the tunnel',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { tag: { epoch: KEYLESS_EPOCH }, secret: Buffer.alloc(16) }),
+    },
     {
       name: 'an epoch without a key',
       ...UPLINK_IN,
@@ -178,6 +294,47 @@ export const REFUSED_AT_UPLINKS: Refusals = {
       ...UPLINK_IN,
       packet: onWire({ protocol: PROTOCOL.tcp, options: tag() }),
     },
+    {
+      name: 'another key, in the tunnel',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { secret: Buffer.alloc(16, 1) }),
+    },
+    {
+      name: 'the tag of another source, in the tunnel',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { flow: { source: ip('10.64.4.10') } }),
+    },
+    {
+      name: 'the tag of another destination, in the tunnel',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { flow: { destination: NEIGHBOUR } }),
+    },
+    {
+      name: 'the tag of another protocol, in the tunnel',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { flow: { protocol: PROTOCOL.tcp } }),
+    },
+    {
+      name: 'the tag of an option, in the tunnel',
+      ...UPLINK_IN,
+      packet: tunnelled(onWire({}), { carrier: 'option' }),
+    },
+    {
+      name: 'the tag of the tunnel, in an option',
+      ...UPLINK_IN,
+      packet: onWire({ options: optionOf(makeTag(FLOW, TENANT, { epoch: EPOCH, secret: SECRET }, 'vxlan')) }),
+    },
+    {
+      name: 'another tenant, in the tunnel',
+      ...UPLINK_IN,
+      packet: spoilt(33, 0x01),
+      onlyReason: false,
+    },
+    ...Array.from({ length: 64 }, (_, bit) => ({
+      name: `bit ${bit} of the MAC changed, in the tunnel`,
+      ...UPLINK_IN,
+      packet: spoilt((bit < 32 ? 38 : 40) + (bit >> 3), 1 << (bit & 7)),
+    })),
     ...Array.from({ length: 64 }, (_, bit) => ({
       name: `bit ${bit} of the MAC changed`,
       ...UPLINK_IN,

@@ -1,14 +1,17 @@
 /** A small world for tests of the fence: two tenants, a node's blocks, a key, and the shapes of test cases. */
 
 import { ethernetFrame } from '../../linux/frames.ts';
-import { type Cidr, type Ipv4, type Mac, macOfAddress } from '../../model/addresses.ts';
+import { type Cidr, type Ipv4, type Mac, macOfAddress, numberToIpv4 } from '../../model/addresses.ts';
+import type { Carrier } from '../../model/carrier.ts';
 import { DEFAULT_MARK_MASK, markOf } from '../../model/mark.ts';
 import type { KeyEpoch, TenantTag } from '../../model/names.ts';
 import type { AccountId } from '../../model/usage.ts';
 import type { PlaneConf, PortBinding, ProgramName } from '../../tagqueue/maps.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
 import { siphash24 } from '../../tagqueue/siphash.ts';
+import { makeTag, type Tag, tokenInput } from '../../tagqueue/token.ts';
 import { encodeTag, type Flow, macInput } from '../../tagqueue/wire.ts';
+import { type TunnelEnds, tunnelPacket } from '../../tagqueue/wire-vxlan.ts';
 import { type ArpFields, arp, BROADCAST, ETHERTYPE, type Ipv4Fields, ipv4, PROTOCOL } from '../frames.ts';
 
 export const TENANT = 0x00b1e5 as TenantTag;
@@ -86,6 +89,8 @@ export interface Case {
   readonly allow?: readonly number[];
   /** The epoch to stamp with, when not the usual one. */
   readonly epoch?: KeyEpoch;
+  /** What is sent; the option by default. */
+  readonly carrier?: Carrier;
 }
 
 export interface RefusedCase extends Case {
@@ -140,6 +145,39 @@ export function tag(
   option[2] = given.version ?? 1;
   option.set(siphash24(secret, macInput(flow, option)), 8);
   return option;
+}
+
+/** Node to node, as the flow hash of a UDP packet of this world would not have it: the port is not under the MAC. */
+export const TUNNEL_ENDS: TunnelEnds = {
+  source: PEER.node,
+  destination: CONF.uplinkAddress,
+  sourcePort: 50_000,
+  port: CONF.vxlanPort,
+};
+/** The same packet in the tunnel, its outer Ethernet header that of the wire; what is given differs, under a MAC that fits. */
+export function tunnelled(
+  frame: Buffer,
+  given: {
+    ends?: Partial<TunnelEnds>;
+    tag?: Partial<Tag>;
+    secret?: Uint8Array;
+    carrier?: Carrier;
+    flow?: Partial<Flow>;
+  } = {},
+): Buffer {
+  const inner = frame.subarray(14);
+  const flow = {
+    source: numberToIpv4(inner.readUInt32BE(12)),
+    destination: numberToIpv4(inner.readUInt32BE(16)),
+    protocol: inner.readUInt8(9),
+    ...given.flow,
+  };
+  const secret = given.secret ?? SECRET;
+  const right = makeTag(flow, TENANT, { epoch: EPOCH, secret }, 'vxlan');
+  const unsigned = { ...right, ...given.tag };
+  const mac = given.tag?.mac ?? siphash24(secret, tokenInput(flow, unsigned, given.carrier ?? 'vxlan'));
+  const packet = tunnelPacket(inner, { ...TUNNEL_ENDS, ...given.ends }, { ...unsigned, mac });
+  return Buffer.concat([frame.subarray(0, 14), packet]);
 }
 
 /** A copy with one byte changed. */
