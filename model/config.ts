@@ -1,6 +1,7 @@
 /** The configuration file: one schema for every role. Every key, its default and its meaning stand in docs/configuration.md. */
 import * as z from 'zod';
 import { Cidr, Ipv4 } from './addresses.ts';
+import { Duration } from './duration.ts';
 import { DEFAULT_MARK_MASK, MarkMask } from './mark.ts';
 import { IfName, NodeName } from './names.ts';
 
@@ -33,6 +34,16 @@ export const Config = z.strictObject({
       vxlanPort: z.int().min(1).max(65_535).default(4_789),
       /** An address for `sluice verify` to reach through NAT; default: the uplink's default gateway, else a peer. */
       egressProbe: Ipv4.optional(),
+    })
+    .prefault({}),
+  keys: z
+    .strictObject({
+      /** How often the cluster's keys change by themselves; 0: never. The server's. */
+      rotateEvery: Duration.default('24h'),
+      /** How long packets with the old key are accepted after all nodes send with the new one. */
+      grace: Duration.default('10s'),
+      /** How long a change of keys waits for a node that does not answer. */
+      waitForNodes: Duration.default('10m'),
     })
     .prefault({}),
   tagqueue: z

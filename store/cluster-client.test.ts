@@ -176,7 +176,10 @@ describe('following the keys', () => {
 
   it('has the newest keys, and remembers them', async () => {
     const server = scriptedServer();
-    const followed = await followKeys({ client: server, store, signal: stop.signal, log: silentLog });
+    const followed = await followKeys({
+      ...{ client: server, store, signal: stop.signal, log: silentLog },
+      node: 'b' as NodeName,
+    });
     server.push({ heartbeat: 0 });
     server.push(keys);
     server.push({ heartbeat: 1 });

@@ -45,17 +45,18 @@ export function followCluster({
   });
 }
 
-/** The keys of tags. @throws SluiceError `store_failed` when the store cannot be read */
+/** The keys of tags. A node that is fenced hears none. @throws SluiceError `store_failed` when the store cannot be read */
 export function followKeys({
   client,
   store,
+  node,
   signal,
   log,
-}: Omit<FollowingNode, 'node'>): Promise<Followed<ClusterKeys>> {
+}: FollowingNode): Promise<Followed<ClusterKeys>> {
   const raw = rememberIn(store, KEYS_KEY);
   return follow<ClusterKeys>({
     source: client,
-    path: '/v1/keys?watch=1',
+    path: `/v1/keys?watch=1&node=${node}`,
     fold: (keys, line) => (isHeartbeat(line) ? keys : ClusterKeys.parse(line)),
     remember: { load: async () => readable(await raw.load(), ClusterKeys, log), save: raw.save },
     signal,

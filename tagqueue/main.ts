@@ -3,12 +3,14 @@ import { type ApiClient, localClient } from '../linux/api-client.ts';
 import { serveLocal } from '../linux/local-api.ts';
 import type { NodeView } from '../model/cluster-changes.ts';
 import { asSluiceError } from '../model/errors.ts';
+import type { HeldKeys } from '../model/keys.ts';
+import type { Log } from '../model/log.ts';
 import { openAccounting } from './accounts/open.ts';
 import { createDropNames } from './drop-names.ts';
 import { reportDrops } from './drop-report.ts';
 import { openDropLog } from './drops.ts';
 import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
-import { tagqueueRoutes } from './server.ts';
+import { FENCED, tagqueueRoutes, UNFENCE } from './server.ts';
 import { loadSettings, type PlaneSettings, saveSettings, settingsFileOf } from './settings.ts';
 
 export interface TagqueueOptions extends PlaneOptions {
@@ -22,6 +24,8 @@ export interface TagqueueOptions extends PlaneOptions {
     view(): NodeView | undefined;
     readonly server: Pick<ApiClient, 'request'>;
   };
+  /** Told what the plane has, after it was made what the server said. */
+  readonly settled?: (keys: HeldKeys) => void;
   /** Ends the daemon; the plane stays as it is. */
   readonly signal: AbortSignal;
 }
@@ -63,13 +67,18 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
 async function followSettings(
   plane: Plane,
   file: string,
-  { settings, signal, log }: TagqueueOptions,
+  { settings, settled, signal, log }: TagqueueOptions,
 ): Promise<void> {
+  let before = loadSettings(file, log);
   try {
     for await (const next of settings) {
       if (signal.aborted) return;
+      // Saved first: what the server was told of a plane must hold after a reboot too.
       saveSettings(file, next);
       await plane.settle(next);
+      tellChange(before, next, log);
+      before = next;
+      if (plane.problem() === undefined) settled?.(plane.state.get().keys);
     }
   } catch (error) {
     log.error(
@@ -77,6 +86,22 @@ async function followSettings(
       'no more news from the server; the last known settings hold',
     );
   }
+}
+
+/** Says what people should know: that the node was shut out or let in, and that it had missed something. */
+function tellChange(before: PlaneSettings | undefined, next: PlaneSettings, log: Log): void {
+  if (next.fenced !== (before?.fenced ?? false)) {
+    if (next.fenced) log.error({ hint: UNFENCE }, FENCED);
+    else log.warn({}, 'this node was let into the cluster again');
+    return;
+  }
+  if (before === undefined || before.keys.keys.length === 0 || next.fenced) return;
+  const known = new Set(before.keys.keys.map(({ key }) => key));
+  if (next.keys.keys.some(({ key }) => known.has(key))) return;
+  log.warn(
+    { epoch: next.keys.current },
+    'keys were changed while this node did not hear of it; it has caught up, but for a while others refused its packets',
+  );
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@ import { mountBpffs, objectDigest } from '../linux/bpffs.ts';
 import { findLink } from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { asSluiceError, SluiceError } from '../model/errors.ts';
+import type { HeldKeys } from '../model/keys.ts';
 import type { Log } from '../model/log.ts';
 import type { MarkMask } from '../model/mark.ts';
 import type { IfName, NodeName } from '../model/names.ts';
@@ -37,6 +38,10 @@ export interface PlaneState {
   readonly ids: PlaneIds;
   /** Whether the uplink is guarded too; before that the node has not heard from the server. */
   readonly guarded: boolean;
+  /** What the programs really have. */
+  readonly keys: HeldKeys;
+  /** Whether this node was shut out of the cluster: then it has no keys. */
+  readonly fenced: boolean;
 }
 
 export type FastPath = { readonly on: true } | { readonly on: false; readonly why: string };
@@ -135,7 +140,11 @@ async function reconcile(
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const observed = await observePlane(route, pins, digest, uplink);
     const actions = planPlane({ digest, uplink, etherTypes: new Set(options.etherTypes), cluster }, observed);
-    if (actions.length === 0) return { ids: planeIds(options, digest), guarded: observed.conf !== undefined };
+    if (actions.length === 0) {
+      const keys = { accepts: [...observed.keys.keys()], sends: observed.conf?.epoch ?? null };
+      const fenced = settings?.fenced ?? false;
+      return { ids: planeIds(options, digest), guarded: observed.conf !== undefined, keys, fenced };
+    }
     log.info({ actions: actions.map((action) => action.do) }, 'changing the plane');
     await applyPlane({ route, pins, object, digest }, actions);
   }

@@ -43,16 +43,22 @@ export function tagqueueRoutes({ plane, drops, names, accounting }: TagqueuePart
   ];
 }
 
+export const FENCED = 'this node was shut out of the cluster: it has no keys, and others refuse its packets';
+export const UNFENCE = 'if it is to be trusted again, at the server: sluice node unfence, with its name';
+
 /** `ready` means that the fence stands whole, ports and uplink; usage that cannot be written down waits in the kernel. */
 function statusOf(plane: Plane, accounting: Accounting): object {
-  const { guarded, ids } = plane.state.get();
+  const { guarded, ids, keys, fenced } = plane.state.get();
   const [problem, usageProblem] = [plane.problem(), accounting.problem()];
   return {
     node: ids.node,
-    ready: guarded && problem === undefined,
+    ready: guarded && problem === undefined && !fenced,
     plane: 'ebpf',
     guarded,
     fastPath: plane.fastPath,
+    fenced,
+    keys,
+    ...(fenced && { reason: FENCED, hint: UNFENCE }),
     ...(problem && { problem: told(problem) }),
     ...(usageProblem && { usageProblem: told(usageProblem) }),
   };

@@ -1,7 +1,9 @@
 /** A server of its own for each test, with its private socket, its TLS door on loopback, and a clock to turn. */
 import fs from 'node:fs';
+import { get } from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { type ApiClient, localClient } from '../linux/api-client.ts';
 import { joinCluster, operatorClient } from '../linux/join.ts';
 import type { Ipv4 } from '../model/addresses.ts';
@@ -66,10 +68,10 @@ export class ServerWorld {
   }
 
   /** On the state that is there; on the same port when one had been opened. */
-  async restart(): Promise<void> {
+  async restart(more: Partial<ServerOptions> = {}): Promise<void> {
     const listen = this.#server?.address ?? '127.0.0.1:0';
     await this.#server?.close();
-    this.#server = await runServer(this.options({ listen }));
+    this.#server = await runServer(this.options({ listen, ...more }));
   }
 
   async stop(): Promise<void> {
@@ -77,6 +79,14 @@ export class ServerWorld {
     await this.#server?.close();
     this.#server = undefined;
     fs.rmSync(this.directory, { recursive: true });
+  }
+
+  /** In the Prometheus text format. */
+  metrics(): Promise<string> {
+    const socketPath = path.join(this.directory, 'run', 'server.sock');
+    return new Promise((resolve, reject) => {
+      get({ socketPath, path: '/metrics' }, (answer) => resolve(text(answer))).on('error', reject);
+    });
   }
 
   /** Closes the client when the test is over. */

@@ -46,10 +46,11 @@ export function node(yargs: Root): Argv {
             one.uplinkAddress,
             one.internalBlock,
             one.externalBlock,
+            one.fenced ? 'fenced' : '',
             timeOf(one.joinedAt),
           ]);
           show(flags.json, nodes, () =>
-            table(['node', 'uplink', 'internal', 'external', 'joined'], rows, 'no nodes yet'),
+            table(['node', 'uplink', 'internal', 'external', 'fenced', 'joined'], rows, 'no nodes yet'),
           );
         }),
     )
@@ -61,6 +62,43 @@ export function node(yargs: Root): Argv {
         withServer(flags, async (client) => {
           const one = (await client.request('GET', pathTo(PATH, flags.node))) as ClusterNode;
           show(flags.json, one, () => textOf(one));
+        }),
+    )
+    .command(
+      'fence <node>',
+      'Shut a node out at once: the keys it knows end everywhere, and it gets no others',
+      (y) =>
+        destroying(y.positional('node', NAME)).option('reason', {
+          type: 'string',
+          describe: 'For the audit log',
+        }),
+      (flags) =>
+        change<ClusterNode>(
+          flags,
+          {
+            method: 'PUT',
+            path: pathTo(PATH, flags.node, 'fence'),
+            body: flags.reason === undefined ? {} : { reason: flags.reason },
+            what: `fence node ${flags.node}`,
+            mustExist: pathTo(PATH, flags.node),
+            json: (one) => one,
+            text: (one) => `node ${one.node} is fenced`,
+          },
+          true,
+        ),
+    )
+    .command(
+      'unfence <node>',
+      'Let a fenced node in again: it gets the present keys',
+      (y) => changing(y.positional('node', NAME)),
+      (flags) =>
+        change<ClusterNode>(flags, {
+          method: 'DELETE',
+          path: pathTo(PATH, flags.node, 'fence'),
+          what: `let node ${flags.node} in again`,
+          mustExist: pathTo(PATH, flags.node),
+          json: (one) => one,
+          text: (one) => `node ${one.node} is no longer fenced`,
         }),
     )
     .command(
@@ -90,6 +128,7 @@ function textOf(one: ClusterNode): string {
     ['uplink', one.uplinkAddress],
     ['internal', one.internalBlock],
     ['external', one.externalBlock],
+    ['fenced', one.fenced ? 'yes' : 'no'],
     ['card', one.nic ? 'yes' : 'no'],
     ['joined', timeOf(one.joinedAt)],
   ] as const;

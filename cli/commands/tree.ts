@@ -79,6 +79,11 @@ const CLUSTER: readonly GroupEntry[] = [
     load: async () => (await import('./endpoint.ts')).endpoint,
   },
   {
+    name: 'key',
+    describe: 'The keys that tags are made with: which are in use, and changing them',
+    load: async () => (await import('./key.ts')).key,
+  },
+  {
     name: 'token',
     describe: 'Tokens: what lets machines and people in',
     load: async () => (await import('./token.ts')).token,

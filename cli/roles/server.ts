@@ -1,6 +1,8 @@
 /** `sluice server`: the cluster's API in the foreground. */
 import { once } from 'node:events';
+import { millisecondsOf } from '../../model/duration.ts';
 import { runServer } from '../../orchestrator/server/main.ts';
+import { failPoints } from './fail-point.ts';
 import { runRole } from './role.ts';
 
 export function server(args: readonly string[]): Promise<number> {
@@ -11,6 +13,12 @@ export function server(args: readonly string[]): Promise<number> {
       stateDir: places.stateDir,
       ...(listen !== undefined && { listen }),
       settings: { internalPool, externalPool, blockPrefix },
+      keys: {
+        rotateEveryMs: millisecondsOf(config.keys.rotateEvery),
+        graceMs: millisecondsOf(config.keys.grace),
+        waitMs: millisecondsOf(config.keys.waitForNodes),
+      },
+      checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       version,
       log,
     });

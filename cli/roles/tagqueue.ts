@@ -4,6 +4,7 @@ import { openMemoryStore } from '../../store/memory.ts';
 import { runTagqueue } from '../../tagqueue/main.ts';
 import { requireUplink } from '../node-options.ts';
 import { planeObject } from '../plane-object.ts';
+import { acknowledger } from './acknowledge.ts';
 import { followPlaneSettings } from './plane-settings.ts';
 import { runRole } from './role.ts';
 import { clientOfServer } from './server-client.ts';
@@ -30,6 +31,7 @@ export function tagqueue(args: readonly string[]): Promise<number> {
         keepDays: config.usage.keepDays,
         settings: followPlaneSettings(node, cluster, keys),
         cluster: { view: () => cluster.current(), server: client },
+        settled: acknowledger(client, node, signal, log),
         signal,
         log,
       });

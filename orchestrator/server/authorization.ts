@@ -18,6 +18,11 @@ const ALLOWED = {
   'cluster.set': operators,
   // An operator runs tenants, not the fence: keys stay with those who make and check tags.
   'keys.follow': [root, 'node'],
+  // Without the keys themselves.
+  'key.show': members,
+  'key.rotate': admins,
+  // A node only for itself (keys.ts).
+  'key.acknowledge': [root, 'node'],
   'tenant.create': operators,
   'tenant.list': members,
   // A tenant only itself (tenants.ts).
@@ -32,6 +37,8 @@ const ALLOWED = {
   'node.list': members,
   'node.show': members,
   'node.delete': admins,
+  'node.fence': admins,
+  'node.unfence': admins,
   'token.create': admins,
   'token.list': admins,
   'token.revoke': admins,

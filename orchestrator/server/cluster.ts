@@ -3,30 +3,20 @@ import * as z from 'zod';
 import { type Cidr, cidrOverlaps, cidrPrefix } from '../../model/addresses.ts';
 import { CarrierChoice, type ClusterPools, ClusterSettings } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
-import type { ClusterKeys, KeyBits } from '../../model/keys.ts';
-import type { KeyEpoch } from '../../model/names.ts';
 import type { Store } from '../../store/contract.ts';
 import { mustRead, PATHS, read } from './layout.ts';
 import { type Operation, operation } from './operation.ts';
-import type { Random } from './secrets.ts';
 
 /**
- * Makes the cluster's settings and first key, or checks that they are those of the configuration.
+ * Makes the cluster's settings, or checks that they are those of the configuration.
  *
  * @throws SluiceError `invalid_request` (pools that cannot work), `refused` (other settings than at first start)
  */
-export async function openCluster(store: Store, wanted: ClusterPools, random: Random): Promise<void> {
+export async function openCluster(store: Store, wanted: ClusterPools): Promise<void> {
   checkPools(wanted);
-  const keys: ClusterKeys = {
-    current: 1 as KeyEpoch,
-    keys: [{ epoch: 1 as KeyEpoch, key: random(16).toString('hex') as KeyBits }],
-  };
   const made = await store.txn({
     compare: [{ key: PATHS.settings, revision: 0 }],
-    put: [
-      { key: PATHS.settings, value: ClusterSettings.parse(wanted) },
-      { key: PATHS.clusterKeys, value: keys },
-    ],
+    put: [{ key: PATHS.settings, value: ClusterSettings.parse(wanted) }],
   });
   if (made.ok) return;
   const settings = await read(store, PATHS.settings, ClusterSettings);

@@ -13,7 +13,9 @@ import { NodeName } from '../../model/names.ts';
 import { Probe } from '../../model/probe.ts';
 import type { Page, Store, WatchEvent } from '../../store/contract.ts';
 import { withHeartbeat } from './heartbeat.ts';
-import { mustRead, PATHS, records } from './layout.ts';
+import { keysToTell } from './key-state.ts';
+import { PATHS, records } from './layout.ts';
+import { refuseFenced } from './node-fence.ts';
 import { type Cluster, type Operation, operation } from './operation.ts';
 import type { Principal } from './principal.ts';
 
@@ -50,11 +52,16 @@ const followKeys = operation({
   method: 'GET',
   path: '/v1/keys',
   summary: 'The keys of tags; with ?watch=1 again whenever they change.',
-  query: z.strictObject({ watch: Watch }),
+  /** For root, who is no node: which node it speaks for. */
+  query: z.strictObject({ watch: Watch, node: NodeName.optional() }),
   answer: z.union([ClusterKeys, z.strictObject({ heartbeat: z.int() })]),
   handle: async (cluster, { who, query, signal }) => {
-    if (query.watch === '1') return { stream: whileValid(cluster, who, keyLines(cluster.store, signal)) };
-    return { json: await mustRead(cluster.store, PATHS.clusterKeys, ClusterKeys, 'cluster key') };
+    const node = who.role === 'node' ? who.node : query.node;
+    if (query.watch !== '1') return { json: (await keysFor(cluster.store, node)).keys };
+    // At once, with a status of its own; a stream that has begun can only end.
+    if (node !== undefined) await refuseFenced(cluster.store, node);
+    if (node !== undefined) cluster.rotator.presence.opened(node, signal);
+    return { stream: whileValid(cluster, who, keyLines(cluster.store, node, signal)) };
   },
 });
 
@@ -93,12 +100,29 @@ async function* clusterLines(
   }
 }
 
-async function* keyLines(store: Store, signal: AbortSignal): AsyncGenerator<ClusterKeys> {
-  const page = await store.list(PATHS.keys);
-  yield* records(page, PATHS.clusterKeys, ClusterKeys);
-  for await (const event of store.watch(PATHS.keys, page.revision, signal)) {
-    if (event.type === 'put') yield ClusterKeys.parse(event.value);
+/** The newest keys, once each; ends with an error as soon as the node is fenced, before it hears of another key. */
+async function* keyLines(
+  store: Store,
+  node: NodeName | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<ClusterKeys> {
+  const { keys, revision } = await keysFor(store, node);
+  yield keys;
+  let told = JSON.stringify(keys);
+  for await (const _ of store.watch(PATHS.keys, revision, signal)) {
+    const next = (await keysFor(store, node)).keys;
+    const text = JSON.stringify(next);
+    if (text !== told) yield next;
+    told = text;
   }
+}
+
+/** @throws SluiceError `refused` to a node that is fenced */
+async function keysFor(store: Store, node: NodeName | undefined): ReturnType<typeof keysToTell> {
+  const told = await keysToTell(store);
+  // Read after the keys: fencing, and the key that the fenced node must not learn, are written together.
+  if (node !== undefined) await refuseFenced(store, node);
+  return told;
 }
 
 function pictureOf(page: Page, node: NodeName | undefined): { revision: number; snapshot: ClusterSnapshot } {

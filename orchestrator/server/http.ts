@@ -11,6 +11,7 @@ import { SluiceError } from '../../model/errors.ts';
 import type { Log } from '../../model/log.ts';
 import { authorize } from './authorization.ts';
 import type { Metrics } from './metrics.ts';
+import { refuseFenced } from './node-fence.ts';
 import type { Cluster, Operation, Reply } from './operation.ts';
 import type { Principal } from './principal.ts';
 
@@ -116,6 +117,7 @@ async function answer(
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
   const { who, params, query, body } = request;
+  if (who.role === 'node' && operation.method !== 'GET') await refuseFenced(cluster.store, who.node);
   const result = await operation.run(cluster, { who, params, query, body, signal: gone.signal });
   if (!('stream' in result)) return send(reply, operation.status, result);
   reply.hijack();

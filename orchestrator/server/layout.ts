@@ -6,7 +6,9 @@
  *     view/nodes/NODE
  *     view/namespaces/NAMESPACE
  *     view/probes/NODE/PROBE        under a lease: the server forgets them in time
- *     keys/cluster                  the keys of tags; nodes only
+ *     keys/master                   what keys are derived from; never leaves the server
+ *     keys/rotation                 which generations of keys are in use, and how far a change of them is
+ *     keys/cluster                  random keys of before there was a master key, until they are withdrawn
  *     tokens/ID                     hashes of secrets, never secrets; under a lease when they expire
  *     owners/NODE                   the token that a node proves itself with
  *     counters/tag                  the highest tag ever given
@@ -27,7 +29,9 @@ export const PATHS = {
   namespaces: 'view/namespaces/',
   probes: 'view/probes/',
   keys: 'keys/',
-  clusterKeys: 'keys/cluster',
+  masterKey: 'keys/master',
+  rotation: 'keys/rotation',
+  formerKeys: 'keys/cluster',
   tokens: 'tokens/',
   owners: 'owners/',
   lastTag: 'counters/tag',

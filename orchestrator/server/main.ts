@@ -17,13 +17,18 @@ import { createDropLog, dropOperations } from './drops.ts';
 import { followingOperations } from './following.ts';
 import { type Door, httpApp } from './http.ts';
 import { openIdentity } from './identity.ts';
+import { openKeys } from './key-state.ts';
+import { keyOperations } from './keys.ts';
 import { type Metrics, makeMetrics } from './metrics.ts';
 import { mutator } from './mutate.ts';
 import { namespaceOperations } from './namespaces.ts';
+import { fenceOperations } from './node-fence.ts';
 import { nodeOperations } from './nodes.ts';
 import { openapiOperation } from './openapi.ts';
 import type { Cluster, Operation } from './operation.ts';
 import { probeOperations } from './probes.ts';
+import type { KeyTiming } from './rotation-plan.ts';
+import { makeRotator, type Rotator } from './rotator.ts';
 import { statusOperations } from './status.ts';
 import { tenantOperations } from './tenants.ts';
 import { tokenOperations } from './tokens.ts';
@@ -37,10 +42,13 @@ export interface ServerOptions {
   readonly listen?: string;
   /** Taken at the first start; later ones must agree. */
   readonly settings: ClusterPools;
+  readonly keys?: KeyTiming;
   readonly version: string;
   readonly log: Log;
   /** Wall clock, Unix time in ms. */
   readonly now?: () => number;
+  /** For tests of crashes. */
+  readonly checkpoint?: (point: string) => void;
 }
 
 export interface RunningServer {
@@ -51,29 +59,42 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** As in the configuration's defaults. */
+const DEFAULT_TIMING: KeyTiming = { rotateEveryMs: 86_400_000, graceMs: 10_000, waitMs: 600_000 };
+
 /** @throws SluiceError when a file is damaged, the settings have changed, or a door cannot be opened. */
 export async function runServer(options: ServerOptions): Promise<RunningServer> {
   const now = options.now ?? Date.now;
   const store = openSqliteStore(path.join(options.stateDir, 'server.sqlite'), { now });
   const opened: FastifyInstance[] = [];
+  const rotators: Rotator[] = [];
   const close = async (): Promise<void> => {
+    for (const rotator of rotators) await rotator.close();
     for (const app of opened) await closeApp(app);
     await store.close();
   };
   try {
-    await openCluster(store, options.settings, randomBytes);
+    await openCluster(store, options.settings);
+    await openKeys(store, randomBytes, now());
     const identity = await openIdentity(path.join(options.stateDir, 'server.pem'), now());
     const { fingerprint, pem } = identity;
     const mutate = mutator(store, now);
+    const rotator = makeRotator({
+      ...{ store, mutate, now, clock: () => performance.now(), log: options.log },
+      timing: options.keys ?? DEFAULT_TIMING,
+      checkpoint: options.checkpoint ?? ((): void => {}),
+    });
+    rotators.push(rotator);
     const cluster: Cluster = {
       store,
       mutate,
       now,
       random: randomBytes,
+      rotator,
       fingerprint,
       version: options.version,
     };
-    const metrics = makeMetrics(store);
+    const metrics = makeMetrics(store, rotator);
     const operations = allOperations(metrics, options.version);
     const open = (door: Door): FastifyInstance => {
       const app = httpApp(door, cluster, operations, metrics, options.log);
@@ -82,6 +103,7 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
     };
     await listenHere(open({ identify: () => Promise.resolve({ role: 'root' }) }), options.runDir);
     const address = options.listen && (await listenAfar(open(farDoor(store, pem)), options.listen));
+    rotator.start();
     options.log.info({ address, fingerprint }, 'the server is ready');
     return { fingerprint, address, close };
   } catch (error) {
@@ -97,6 +119,8 @@ export function allOperations(metrics: Metrics, version: string): readonly Opera
     ...metrics.operations,
     ...followingOperations,
     ...clusterOperations,
+    ...keyOperations,
+    ...fenceOperations,
     ...tenantOperations,
     ...namespaceOperations,
     ...nodeOperations,

@@ -2,8 +2,10 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import * as z from 'zod';
 import type { Store } from '../../store/contract.ts';
+import { readRotation } from './key-state.ts';
 import { PATHS } from './layout.ts';
 import { type Operation, operation } from './operation.ts';
+import type { Rotator } from './rotator.ts';
 
 export interface Metrics {
   readonly operations: readonly Operation[];
@@ -19,7 +21,7 @@ const GAUGES = [
   ['sluice_server_tokens', 'Tokens that are neither expired nor revoked.', PATHS.tokens],
 ] as const;
 
-export function makeMetrics(store: Store): Metrics {
+export function makeMetrics(store: Store, rotator: Rotator): Metrics {
   const registry = new Registry();
   const registers = [registry];
   for (const [name, help, prefix] of GAUGES) {
@@ -32,6 +34,7 @@ export function makeMetrics(store: Store): Metrics {
       },
     });
   }
+  addKeyMetrics(store, rotator, registers);
   const requests = new Counter({
     name: 'sluice_server_requests_total',
     help: 'Requests answered, by operation and HTTP status.',
@@ -52,4 +55,34 @@ export function makeMetrics(store: Store): Metrics {
     count: (operationId, status) => requests.inc({ operation: operationId, status }),
     countStream: (by) => streams.inc(by),
   };
+}
+
+function addKeyMetrics(store: Store, rotator: Rotator, registers: Registry[]): void {
+  new Gauge({
+    name: 'sluice_server_key_generation',
+    help: 'The generation of keys that nodes are told to send with.',
+    registers,
+    async collect() {
+      this.set((await readRotation(store)).rotation.current);
+    },
+  });
+  new Gauge({
+    name: 'sluice_server_key_late_nodes',
+    help: 'Nodes that a change of keys went on without, and that have not caught up.',
+    registers,
+    async collect() {
+      this.set((await readRotation(store)).rotation.late.length);
+    },
+  });
+  new Counter({
+    name: 'sluice_server_key_rotations_total',
+    help: 'Changes of keys that this server has begun and ended.',
+    labelNames: ['what'] as const,
+    registers,
+    collect() {
+      this.reset();
+      this.inc({ what: 'begun' }, rotator.counts.begun);
+      this.inc({ what: 'ended' }, rotator.counts.ended);
+    },
+  });
 }

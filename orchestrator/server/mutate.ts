@@ -1,19 +1,21 @@
 /** How the server changes anything: one after the other, decided on a state that still holds, with a line in the audit log. */
 import { SluiceError } from '../../model/errors.ts';
-import type { Put, Store } from '../../store/contract.ts';
+import type { Compare, Put, Store } from '../../store/contract.ts';
 import type { OperationId } from './authorization.ts';
 import { AUDIT_KEPT, type AuditEntry, auditKey, Counter, PATHS } from './layout.ts';
-import { nameOf, type Principal } from './principal.ts';
+import { type Actor, nameOf } from './principal.ts';
 
 /** What a change writes, and what its caller is told. */
 export interface Change<T> {
+  /** What the plan depends on besides all that is changed in this way. */
+  readonly compare?: readonly Compare[];
   readonly put?: readonly Put[];
   readonly delete?: readonly string[];
   readonly result: T;
 }
 
 export interface Deed {
-  readonly who: Principal;
+  readonly who: Actor;
   readonly operation: OperationId;
   /** What it is done to, such as 'tenant blue'. */
   readonly subject: string;
@@ -44,7 +46,7 @@ async function attempt<T>(store: Store, now: () => number, deed: Deed, plan: Pla
   for (let i = 0; i < ATTEMPTS; i++) {
     const counter = await store.get(PATHS.lastAudit);
     const number = (counter === undefined ? 0 : Counter.parse(counter.value).last) + 1;
-    const { put = [], delete: deleted = [], result } = await plan();
+    const { compare = [], put = [], delete: deleted = [], result } = await plan();
     const entry: AuditEntry = {
       number,
       at: now(),
@@ -53,7 +55,7 @@ async function attempt<T>(store: Store, now: () => number, deed: Deed, plan: Pla
       subject: deed.subject,
     };
     const done = await store.txn({
-      compare: [{ key: PATHS.lastAudit, revision: counter?.revision ?? 0 }],
+      compare: [{ key: PATHS.lastAudit, revision: counter?.revision ?? 0 }, ...compare],
       put: [
         ...put,
         { key: PATHS.lastAudit, value: { last: number } },

@@ -165,7 +165,7 @@ describe('a node that follows over TLS', () => {
     const client = world.using(nodeClient(await world.join(B, 2)));
     const following = { client, store, signal: stop.signal, log: silentLog };
     const cluster = await followCluster({ ...following, node: B });
-    const keys = await followKeys(following);
+    const keys = await followKeys({ ...following, node: B });
     const until = async (holds: () => boolean): Promise<void> => {
       for await (const _ of cluster.changes()) if (holds()) return;
     };

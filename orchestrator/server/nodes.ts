@@ -106,7 +106,7 @@ const remove = operation({
   params: Named,
   answer: z.undefined(),
   status: 204,
-  handle: async ({ store, mutate }, { who, params: { node } }) => {
+  handle: async ({ store, mutate, rotator }, { who, params: { node } }) => {
     await mutate({ who, operation: 'node.delete', subject: `node ${node}` }, async () => {
       await mustRead(store, PATHS.nodes + node, ClusterNode, `node ${node}`);
       const token = await credentialOf(store, node);
@@ -121,6 +121,8 @@ const remove = operation({
         result: undefined,
       };
     });
+    // A change of keys may have waited for it.
+    rotator.wake();
     return { json: undefined };
   },
 });

@@ -6,6 +6,7 @@ import type { Store } from '../../store/contract.ts';
 import type { OperationId } from './authorization.ts';
 import type { Mutate } from './mutate.ts';
 import type { Principal } from './principal.ts';
+import type { Rotator } from './rotator.ts';
 import type { Random } from './secrets.ts';
 
 /** What every operation works with. */
@@ -15,6 +16,7 @@ export interface Cluster {
   /** Unix time in ms. */
   readonly now: () => number;
   readonly random: Random;
+  readonly rotator: Rotator;
   /** Of the certificate that nodes will see. */
   readonly fingerprint: Fingerprint;
   readonly version: string;

@@ -11,9 +11,12 @@ export type Principal =
 
 export type Role = Principal['role'];
 
+/** Who changes something: the server itself does what its clock says. */
+export type Actor = Principal | { readonly role: 'server' };
+
 /** As the audit log names them. */
-export function nameOf(who: Principal): string {
-  if (who.role === 'root') return 'root';
+export function nameOf(who: Actor): string {
+  if (who.role === 'root' || who.role === 'server') return who.role;
   if (who.role === 'node') return `node ${who.node}`;
   return who.role === 'tenant' ? `tenant ${who.tenant} ${who.id}` : `${who.role} ${who.id}`;
 }

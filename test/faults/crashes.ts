@@ -12,12 +12,12 @@ export type DaemonName = 'server' | 'tagqueue' | 'netd';
 
 const failFile = ({ runDir }: LabNode): string => `${runDir}.fail-points`;
 
-/** Makes a node's netd read fail points; before the node is started. */
+/** Makes a node's netd and server read fail points; before the node is started. */
 export function letFail(node: LabNode): void {
   node.env['SLUICE_FAIL_POINTS'] = failFile(node);
 }
 
-/** From now on netd dies when it reaches the first point, then when it reaches the second, and so on. */
+/** From now on the daemon dies when it reaches the first point, then when it reaches the second, and so on. */
 export function arm(node: LabNode, ...points: readonly string[]): void {
   writeAtomically(failFile(node), points.join('\n'));
 }
