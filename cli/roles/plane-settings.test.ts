@@ -58,6 +58,9 @@ function source<T>(): {
   };
 }
 
+/** Until readers sleep again: what is told in one instant may come to them as one. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 describe('planeSettingsOf', () => {
   it('waits for the block and for the keys', () => {
     expect(planeSettingsOf(a, undefined, keys(1))).toBeUndefined();
@@ -74,7 +77,57 @@ describe('planeSettingsOf', () => {
   });
 });
 
+describe('the settings of a fenced node', () => {
+  const fenced = { ...self, fenced: true };
+
+  it('hold no key, whether any was told or not', () => {
+    const shut = { fenced: true, keys: { current: 0, keys: [] } };
+    expect(planeSettingsOf(a, view([fenced]), keys(1))).toMatchObject(shut);
+    expect(planeSettingsOf(a, view([fenced]), undefined)).toMatchObject(shut);
+  });
+
+  it('get keys again when it is let in, and not those from before', async () => {
+    const cluster = source<NodeView>();
+    const key = source<ClusterKeys>();
+    const told = followPlaneSettings(a, cluster, key);
+    const first = told.next();
+    key.set(keys(1));
+    cluster.set(view([fenced]));
+    expect((await first).value).toMatchObject({ fenced: true });
+    const again = told.next();
+    await settled();
+    cluster.set(view([self]));
+    await settled();
+    key.set(keys(2));
+    expect((await again).value).toMatchObject({ fenced: false, keys: { current: 2 } });
+    const end = told.next();
+    await settled();
+    cluster.end();
+    key.end();
+    await end;
+  });
+});
+
 describe('followPlaneSettings', () => {
+  it('tells keys that were told anew, so that the server hears again what the plane has', async () => {
+    const cluster = source<NodeView>();
+    const key = source<ClusterKeys>();
+    const told = followPlaneSettings(a, cluster, key);
+    const first = told.next();
+    cluster.set(view([self]));
+    key.set(keys(1));
+    expect((await first).value).toMatchObject({ keys: { current: 1 } });
+    const again = told.next();
+    await settled();
+    key.set(keys(1));
+    expect((await again).value).toMatchObject({ keys: { current: 1 } });
+    const end = told.next();
+    await settled();
+    cluster.end();
+    key.end();
+    await end;
+  });
+
   it('tells what concerns the plane, once, and ends with its sources', async () => {
     const cluster = source<NodeView>();
     const key = source<ClusterKeys>();

@@ -122,6 +122,14 @@ describe('a change of keys', () => {
     await a.leave();
   });
 
+  it('begins when a node is removed, which knows the present key', async () => {
+    const a = new ScriptedNode(world.root, A);
+    await world.join(B, 2);
+    await world.root.request('DELETE', '/v1/nodes/b');
+    await until('it is over', () => isOver(2));
+    await a.leave();
+  });
+
   it('comes by the clock', async () => {
     await world.restart({ now: Date.now, keys: { rotateEveryMs: 60, graceMs: 1, waitMs: 500 } });
     const a = new ScriptedNode(world.root, A);

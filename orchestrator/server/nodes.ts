@@ -6,11 +6,13 @@ import { SluiceError } from '../../model/errors.ts';
 import { JoinAnswer, JoinRequest, type Secret, type TokenId } from '../../model/join.ts';
 import { NodeName } from '../../model/names.ts';
 import type { Store } from '../../store/contract.ts';
+import { readRotation } from './key-state.ts';
 import { mustRead, Owner, PATHS, read, readAll, StoredToken } from './layout.ts';
 import { type Operation, operation } from './operation.ts';
 import { listPage, PageQuery, pageOf } from './paging.ts';
 import { planKnownNode, planNewNode } from './plan-node.ts';
 import { nameOf, type Principal } from './principal.ts';
+import { beginning } from './rotator.ts';
 import { hashOf, matches, newTokenId } from './secrets.ts';
 
 const Named = z.strictObject({ node: NodeName });
@@ -106,23 +108,24 @@ const remove = operation({
   params: Named,
   answer: z.undefined(),
   status: 204,
-  handle: async ({ store, mutate, rotator }, { who, params: { node } }) => {
+  handle: async ({ store, mutate, now, rotator }, { who, params: { node } }) => {
     await mutate({ who, operation: 'node.delete', subject: `node ${node}` }, async () => {
       await mustRead(store, PATHS.nodes + node, ClusterNode, `node ${node}`);
       const token = await credentialOf(store, node);
       const probes = await store.list(`${PATHS.probes}${node}/`);
+      // The keys it knows end too, without haste: who must be out at once is fenced first.
+      const change = beginning(await readRotation(store), false, now(), undefined);
       return {
+        ...change,
         delete: [
           PATHS.nodes + node,
           PATHS.owners + node,
           ...(token === undefined ? [] : [PATHS.tokens + token.id]),
           ...probes.entries.map((entry) => entry.key),
         ],
-        result: undefined,
       };
     });
-    // A change of keys may have waited for it.
-    rotator.wake();
+    rotator.begun();
     return { json: undefined };
   },
 });

@@ -103,6 +103,7 @@ describe('a change of keys', () => {
     const urgent = beginRotation(switching, true, 2_000);
     expect(urgent).toMatchObject({ phase: 'spreading', current: 2, urgent: true });
     expect(generations(urgent)).toEqual([1, 2, 3]);
+    expect(beginRotation(urgent, false, 2_001).urgent).toBe(true);
   });
 
   it('does not last longer when the clock is set back', () => {

@@ -91,7 +91,8 @@ export function beginRotation(rotation: Rotation, urgent: boolean, now: number):
     accepted: [...sent, { generation: next, madeAt: now }],
     since: now,
     begun: now,
-    urgent,
+    // Whoever has been fenced a moment ago is still to be got rid of.
+    urgent: urgent || rotation.urgent,
   };
 }
 

@@ -127,7 +127,7 @@ async function step(
   if (planned.do === 'wait')
     return planned.until === undefined ? LONGEST_SLEEP_MS : Math.max(1, planned.until - now());
   if (planned.do === 'begin') {
-    const subject = 'the clock says so';
+    const subject = `generation ${stored.rotation.current + 1}, by the clock`;
     await mutate({ who: { role: 'server' }, operation: 'key.rotate', subject }, async () => {
       const { rotation, revision } = await readRotation(store);
       if (rotation.phase !== 'steady') throw superseded();
