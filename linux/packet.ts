@@ -54,11 +54,13 @@ export interface PacketSocket extends Disposable {
 export interface PacketOptions {
   /** Frames go straight to the driver: past queueing, and past programs at the interface's egress. */
   readonly bypassQdisc?: boolean;
+  /** It sees nothing: the kernel copies no frame for it. */
+  readonly sendOnly?: boolean;
 }
 
 /** @throws SluiceError `not_found` when the namespace has no such interface, `kernel_refused` without CAP_NET_RAW. */
 export function openPacketSocket(netns: Netns, ifName: string, options: PacketOptions = {}): PacketSocket {
-  const fd = inNetns(netns, () => openBound(netns, ifName));
+  const fd = inNetns(netns, () => openBound(netns, ifName, options.sendOnly === true));
   try {
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, int32(BUFFER_BYTES));
     if (options.bypassQdisc === true) setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, int32(1));
@@ -69,7 +71,7 @@ export function openPacketSocket(netns: Netns, ifName: string, options: PacketOp
   return socketOver(fd, ifName);
 }
 
-function openBound(netns: Netns, ifName: string): number {
+function openBound(netns: Netns, ifName: string, sendOnly: boolean): number {
   const index = interfaceIndex(ifName);
   if (index === undefined) {
     throw new SluiceError(
@@ -82,7 +84,7 @@ function openBound(netns: Netns, ifName: string): number {
   // Bound with the protocol: until then it would see every interface of the namespace.
   const address = Buffer.alloc(SOCKADDR_LL_BYTES);
   address.writeUInt16LE(AF_PACKET, 0);
-  address.writeUInt16LE(ETH_P_ALL_BE, 2);
+  address.writeUInt16LE(sendOnly ? 0 : ETH_P_ALL_BE, 2);
   address.writeInt32LE(index, 4);
   try {
     bind(fd, address);

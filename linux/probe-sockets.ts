@@ -27,6 +27,8 @@ import { inNetns, type Netns } from './netns.ts';
 
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+/** asm-generic/socket.h */
+const SO_MARK = 36;
 const ANY = '0.0.0.0' as Ipv4;
 const POLL_MS = 1;
 const LARGEST_ANSWER = 65_536;
@@ -59,6 +61,20 @@ async function poll<T>(timeoutMs: number, ask: () => T | undefined): Promise<T |
   }
 }
 
+/** What a packet of the host's own says of itself. */
+export interface Guise {
+  /** A whole packet mark. */
+  readonly mark: number;
+  readonly source: Ipv4;
+}
+
+function putOn(fd: number, { mark, source }: Guise, port: number): void {
+  const value = Buffer.alloc(4);
+  value.writeUInt32LE(mark);
+  setsockopt(fd, SOL_SOCKET, SO_MARK, value);
+  bind(fd, sockaddr({ address: source, port }));
+}
+
 /**
  * One ICMP echo, through the namespace's own network stack.
  *
@@ -70,6 +86,7 @@ export async function ping(
   to: Ipv4,
   payload: Buffer,
   timeoutMs: number,
+  guise?: Guise,
 ): Promise<number | undefined> {
   const fd = openIn(netns, SOCK_RAW, IPPROTO_ICMP);
   const into = Buffer.alloc(LARGEST_ANSWER);
@@ -78,6 +95,7 @@ export async function ping(
     return icmp[0] === 0 && icmp.subarray(8).equals(payload);
   };
   try {
+    if (guise !== undefined) putOn(fd, guise, 0);
     const begun = performance.now();
     if (!trySend(fd, echoRequest(process.pid & 0xffff, 1, payload), { address: to, port: 0 }))
       return undefined;
@@ -249,5 +267,43 @@ export async function listenUdp(netns: Netns, port: number): Promise<UdpListener
       udp.close();
       await closed;
     },
+  };
+}
+
+/** A UDP socket of the host's own, in a guise. */
+export interface Channel {
+  /** Nothing tells whether it arrives; that there is no way there is no error. */
+  send(data: Uint8Array, to: Destination): void;
+  close(): void;
+}
+
+/**
+ * @param onMessage  with when it came, in ns on the monotonic clock
+ * @throws SystemCallError EADDRNOTAVAIL while the host does not have the address
+ */
+export async function openChannel(
+  netns: Netns,
+  guise: Guise,
+  port: number,
+  onMessage: (data: Buffer, from: Destination, atNs: bigint) => void,
+): Promise<Channel> {
+  const fd = openIn(netns, SOCK_DGRAM);
+  try {
+    putOn(fd, guise, port);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  const udp = createSocket('udp4');
+  udp.on('message', (data, from) =>
+    onMessage(data, { address: from.address as Ipv4, port: from.port }, process.hrtime.bigint()),
+  );
+  udp.on('error', () => undefined); // an ICMP error about an earlier packet: its silence says as much
+  const listening = once(udp, 'listening');
+  udp.bind({ fd });
+  await listening;
+  return {
+    send: (data, to) => udp.send(data, to.port, to.address, () => undefined),
+    close: () => void udp.close(),
   };
 }

@@ -60,6 +60,14 @@ export const Config = z.strictObject({
       keepDays: z.int().min(1).max(3_660).default(40),
     })
     .prefault({}),
+  probes: z
+    .strictObject({
+      /** How often this node proves the fence against others; 0: never. */
+      everySeconds: z.int().min(0).max(86_400).default(30),
+      /** Against how many of them at a time; all come in turn. */
+      peersPerRound: z.int().min(1).max(1_000).default(8),
+    })
+    .prefault({}),
   log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type Config = z.infer<typeof Config>;

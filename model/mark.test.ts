@@ -1,4 +1,4 @@
-import { DEFAULT_MARK_MASK, indexOfMark, largestIndex, MarkMask, markOf } from './mark.ts';
+import { DEFAULT_MARK_MASK, indexOfMark, largestIndex, MarkMask, markOf, probeIndex } from './mark.ts';
 
 const mask = (value: number): MarkMask => MarkMask.parse(value);
 
@@ -15,7 +15,8 @@ describe('the mask of the mark', () => {
   );
 
   it('leaves room for 4095 tenants on a node by default', () => {
-    expect(largestIndex(DEFAULT_MARK_MASK)).toBe(4095);
+    expect(largestIndex(DEFAULT_MARK_MASK)).toBe(4094);
+    expect(markOf(probeIndex(DEFAULT_MARK_MASK), DEFAULT_MARK_MASK)).toBe(DEFAULT_MARK_MASK);
   });
 });
 

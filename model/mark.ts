@@ -36,8 +36,13 @@ export function shiftOf(mask: MarkMask): number {
   return mask.toString(2).length - bitsOf(mask);
 }
 
-/** How many tenants one node can tell apart: the index 0 means nobody. */
+/** How many tenants one node can tell apart: the index 0 means nobody, and the last one is the fence's own probes'. */
 export function largestIndex(mask: MarkMask): number {
+  return probeIndex(mask) - 1;
+}
+
+/** The index of the fence's own probes: their mark is the mask itself. */
+export function probeIndex(mask: MarkMask): number {
   return 2 ** bitsOf(mask) - 1;
 }
 

@@ -2,8 +2,9 @@
  * The node's nftables table, as one script: NAT for the external side, published ports, and who
  * may be forwarded where. Tenants are not its business: the port programs tell them apart.
  */
-import type { Cidr, Ipv4 } from '../model/addresses.ts';
+import { type Cidr, cidrGateway, type Ipv4 } from '../model/addresses.ts';
 import { type Endpoint, nicOf, type PublishedPort } from '../model/endpoint.ts';
+import { FENCE_PROBE_PORT } from '../model/fence-probe.ts';
 import type { MarkMask } from '../model/mark.ts';
 import type { IfName } from '../model/names.ts';
 
@@ -33,6 +34,9 @@ export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[
   const services = input.services.map(({ address, port }) => `ip daddr ${address} tcp dport ${port}`);
   // The marks of others stay.
   const others = `0x${(~input.markMask >>> 0).toString(16)}`;
+  // Probes bear the whole mask as their mark (model/mark.ts).
+  const mask = `0x${input.markMask.toString(16)}`;
+  const probes = `iifname ${uplink} ip daddr ${cidrGateway(internalBlock)}`;
   const keptPorts = services.map((service) => `    ${service} return\n`);
   const shutServices = services.map((service) => `    iifname ${external} ${service} drop\n`);
 
@@ -90,6 +94,9 @@ ${shutServices.join('')}    oifname ${external} ct state established,related acc
     iifname ${external} ct state established,related accept
     iifname ${external} drop
     iifname ${internal} drop
+    # The fence's own probes: under their mark, or under none, which a whole fence lets nobody in with.
+    ${probes} udp dport ${FENCE_PROBE_PORT} meta mark & ${mask} { 0, ${mask} } accept
+    ${probes} icmp type { echo-request, echo-reply } meta mark & ${mask} == ${mask} accept
     # Other nodes' containers come by the wire.
     iifname ${uplink} ip daddr ${internalBlock} drop
   }

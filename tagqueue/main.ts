@@ -2,6 +2,7 @@
 import { type ApiClient, localClient } from '../linux/api-client.ts';
 import { serveLocal } from '../linux/local-api.ts';
 import type { NodeView } from '../model/cluster-changes.ts';
+import type { Config } from '../model/config.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
 import type { Log } from '../model/log.ts';
@@ -10,6 +11,7 @@ import { createDropNames } from './drop-names.ts';
 import { reportDrops } from './drop-report.ts';
 import { openDropLog } from './drops.ts';
 import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
+import { type Prober, startProber } from './probes/prober.ts';
 import { FENCED, tagqueueRoutes, UNFENCE } from './server.ts';
 import { loadSettings, type PlaneSettings, saveSettings, settingsFileOf } from './settings.ts';
 
@@ -23,6 +25,7 @@ export interface TagqueueOptions extends PlaneOptions {
   readonly cluster?: {
     view(): NodeView | undefined;
     readonly server: Pick<ApiClient, 'request'>;
+    readonly probes: Config['probes'];
   };
   /** Told what the plane has, after it was made what the server said. */
   readonly settled?: (keys: HeldKeys) => void;
@@ -43,15 +46,18 @@ export function tagqueueSocketOf(runDir: string): string {
  */
 export async function runTagqueue(options: TagqueueOptions): Promise<void> {
   const file = settingsFileOf(options.stateDir);
-  const plane = await openPlane(options, loadSettings(file, options.log));
+  const saved = loadSettings(file, options.log);
+  const plane = await openPlane(options, saved);
+  const accounting = openAccounting(plane.map, options);
   const netd = localClient(`${options.runDir}/netd.sock`, { timeoutMs: NETD_WITHIN_MS });
   const names = createDropNames(() => options.cluster?.view(), netd);
   const drops = openDropLog({ node: options.node, dropLog: plane.map('drop_log'), names, log: options.log });
-  const accounting = openAccounting(plane.map, options);
+  const prober = options.cluster && startProber({ ...options, ...options.cluster, plane });
+  if (saved !== undefined) prober?.learn(saved);
   try {
-    const routes = tagqueueRoutes({ plane, drops, names, accounting });
+    const routes = tagqueueRoutes({ plane, drops, names, prober, accounting });
     const api = await serveLocal(tagqueueSocketOf(options.runDir), routes, options.log);
-    void followSettings(plane, file, options);
+    void followSettings(plane, prober, file, options);
     if (options.cluster !== undefined)
       void reportDrops(drops, options.cluster.server, options.node, options.signal, options.log);
     await aborted(options.signal);
@@ -66,6 +72,7 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
 
 async function followSettings(
   plane: Plane,
+  prober: Prober | undefined,
   file: string,
   { settings, settled, signal, log }: TagqueueOptions,
 ): Promise<void> {
@@ -75,6 +82,7 @@ async function followSettings(
       if (signal.aborted) return;
       // Saved first: what the server was told of a plane must hold after a reboot too.
       saveSettings(file, next);
+      prober?.learn(next);
       await plane.settle(next);
       tellChange(before, next, log);
       before = next;

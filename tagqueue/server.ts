@@ -11,21 +11,36 @@ import { countDrops, type DropCount, type DropLog } from './drops.ts';
 import { COUNTS } from './maps.ts';
 import { METRICS_TYPE, metricsText, type PlaneCounters } from './metrics.ts';
 import type { Plane } from './plane.ts';
+import { probeMetricsText } from './probes/metrics.ts';
+import type { Prober } from './probes/prober.ts';
 
 export interface TagqueueParts {
   readonly plane: Plane;
   readonly drops: DropLog;
   readonly names: DropNames;
+  /** Undefined on a plane that stands alone, as in tests. */
+  readonly prober: Prober | undefined;
   readonly accounting: Accounting;
 }
 
-export function tagqueueRoutes({ plane, drops, names, accounting }: TagqueueParts): Route[] {
+export function tagqueueRoutes({ plane, drops, names, prober, accounting }: TagqueueParts): Route[] {
   const route = (path: string, handle: Route['handle']): Route => ({ method: 'GET', path, handle });
   return [
-    route('/v1/status', () => ({ json: statusOf(plane, accounting) })),
+    route('/v1/status', () => ({
+      json: { ...statusOf(plane, accounting), ...(prober && { probes: prober.findings.report() }) },
+    })),
     route('/v1/plane', ({ query, signal }) =>
       query.get('watch') === '1' ? { stream: followIds(plane, signal) } : { json: plane.state.get().ids },
     ),
+    ...usageRoutes(accounting.collector, Date.now),
+    route('/metrics', () => ({
+      text: [
+        metricsText(countersOf(plane, names)),
+        usageMetricsText(accounting.totals(), names.tenantOf),
+        prober === undefined ? '' : probeMetricsText(prober.findings),
+      ].join(''),
+      contentType: METRICS_TYPE,
+    })),
     route('/v1/drops', () => ({ json: { drops: counted(plane, names) } })),
     route('/v1/drops/recent', ({ query }) => {
       const filter = filterOf(query);
@@ -35,11 +50,15 @@ export function tagqueueRoutes({ plane, drops, names, accounting }: TagqueuePart
       const filter = filterOf(query);
       return { stream: drops.follow(signal, (event) => isWanted(event, filter)) };
     }),
-    ...usageRoutes(accounting.collector, Date.now),
-    route('/metrics', () => ({
-      text: metricsText(countersOf(plane, names)) + usageMetricsText(accounting.totals(), names.tenantOf),
-      contentType: METRICS_TYPE,
-    })),
+    ...(prober === undefined
+      ? []
+      : [
+          {
+            method: 'POST',
+            path: '/v1/probes/carriers',
+            handle: async () => ({ json: await prober.tryCarriers() }),
+          } as const,
+        ]),
   ];
 }
 

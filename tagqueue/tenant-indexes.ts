@@ -2,7 +2,7 @@
 import { type BpfMap, deleteFromMap, lookupMap, mapEntries, updateMap } from '../linux/bpf.ts';
 import { SluiceError } from '../model/errors.ts';
 import { indexOfMark, largestIndex, type Mark, type MarkMask, markOf } from '../model/mark.ts';
-import type { TenantTag } from '../model/names.ts';
+import { PROBE_TAG, type TenantTag } from '../model/names.ts';
 import { indexKey, indexOfKey } from './maps.ts';
 
 export interface TenantIndexes {
@@ -15,7 +15,7 @@ export interface TenantIndexes {
   keepOnly(tags: Iterable<TenantTag>): void;
 }
 
-/** The only writer of both maps. */
+/** The only writer of both maps, but for the entry of the fence's probes. */
 export function createTenantIndexes(tenants: BpfMap, marks: BpfMap, mask: MarkMask): TenantIndexes {
   // A packet of a tenant that has just left may still be under way: his index is given again as late as possible.
   let last = 0;
@@ -34,7 +34,8 @@ export function createTenantIndexes(tenants: BpfMap, marks: BpfMap, mask: MarkMa
       return given;
     },
     keepOnly(tags): void {
-      const kept = new Set(tags);
+      // The probes' mark is tagqueue's (tagqueue/probes/).
+      const kept = new Set([...tags, PROBE_TAG]);
       for (const [key, value] of mapEntries(marks)) {
         const tag = indexOfKey(key) as TenantTag;
         if (kept.has(tag)) continue;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
 import { show, table } from '../output.ts';
 import { placesOf } from '../places.ts';
-import { type NodeStatus, nodeStatus } from '../supervisor/status.ts';
+import { type FenceStatus, type NodeStatus, nodeStatus } from '../supervisor/status.ts';
 import { nodePlaces } from '../supervisor/up-file.ts';
 import type { Command } from './command.ts';
 import type { Common } from './options.ts';
@@ -41,7 +41,7 @@ function exitCodeOf({ ready, daemons }: NodeStatus): number {
   return daemons.some(({ up }) => up) ? 6 : 5;
 }
 
-function textOf({ node, ready, daemons }: NodeStatus): string {
+function textOf({ node, ready, daemons, fence }: NodeStatus): string {
   const rows = daemons.map((one) => [
     one.daemon,
     one.up ? 'up' : 'down',
@@ -52,6 +52,19 @@ function textOf({ node, ready, daemons }: NodeStatus): string {
   return [
     `node ${node ?? '(unknown)'} is ${ready ? 'ready' : 'not ready'}`,
     table(['daemon', 'process', 'state', 'reason'], rows, ''),
+    ...(fence === null ? [] : fenceLines(fence)),
     ...hints.map((hint) => `  → ${hint}`),
   ].join('\n');
+}
+
+/** A node that stands alone has nobody to prove its fence against. */
+function fenceLines({ peers, unwell, failures }: FenceStatus): string[] {
+  const counts = Object.entries(peers).filter(([, number]) => number > 0);
+  if (counts.length === 0 && failures.length === 0) return [];
+  const peersAre = counts.map(([state, number]) => `${number} ${state}`).join(', ');
+  return [
+    `fence probes: peers ${peersAre}`,
+    ...unwell.map(({ node, state }) => `  node ${node} is ${state}`),
+    ...failures.map((sentence) => `  THE FENCE IS BROKEN: ${sentence}`),
+  ];
 }

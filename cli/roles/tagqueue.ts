@@ -30,7 +30,7 @@ export function tagqueue(args: readonly string[]): Promise<number> {
         fastPath: config.tagqueue.fastPath === 'auto',
         keepDays: config.usage.keepDays,
         settings: followPlaneSettings(node, cluster, keys),
-        cluster: { view: () => cluster.current(), server: client },
+        cluster: { view: () => cluster.current(), server: client, probes: config.probes },
         settled: acknowledger(client, node, signal, log),
         signal,
         log,

@@ -20,6 +20,13 @@ export interface DaemonStatus {
   readonly version: string | null;
 }
 
+/** What fence probes have shown (docs/probes.md), as tagqueue tells it. */
+export interface FenceStatus {
+  readonly peers: Readonly<Record<'well' | 'broken' | 'silent' | 'unreachable', number>>;
+  readonly unwell: readonly { readonly node: string; readonly state: string }[];
+  readonly failures: readonly string[];
+}
+
 export interface NodeStatus {
   readonly ready: boolean;
   /** null when nothing tells. */
@@ -27,6 +34,8 @@ export interface NodeStatus {
   /** The supervisor; null under systemd, or when nothing runs. */
   readonly pid: number | null;
   readonly daemons: readonly DaemonStatus[];
+  /** null when tagqueue does not answer. */
+  readonly fence: FenceStatus | null;
 }
 
 /** A daemon that is busy answers within this time, or it is in trouble. */
@@ -42,6 +51,7 @@ export async function nodeStatus(places: Places): Promise<NodeStatus> {
     node: record?.node ?? answers.map(({ node }) => node).find((node) => node !== undefined) ?? null,
     pid: alive ? record.pid : null,
     daemons: answers.map(({ status }) => status),
+    fence: answers.map(({ fence }) => fence).find((fence) => fence !== undefined) ?? null,
   };
 }
 
@@ -53,6 +63,7 @@ function expectedDaemons(places: Places): readonly Daemon[] {
 
 interface Answer {
   readonly node: string | undefined;
+  readonly fence: FenceStatus | undefined;
   readonly status: DaemonStatus;
 }
 
@@ -63,6 +74,7 @@ interface Told {
   readonly version?: string;
   readonly reason?: string;
   readonly hint?: string;
+  readonly probes?: FenceStatus;
   readonly problem?: { readonly detail: string; readonly hint: string };
 }
 
@@ -70,11 +82,11 @@ async function ask(places: Places, daemon: Daemon): Promise<Answer> {
   const client = localClient(socketOf(places, daemon), { timeoutMs: ANSWER_WITHIN_MS });
   try {
     const told = (await client.request('GET', '/v1/status')) as Told;
-    return { node: told.node, status: statusOf(daemon, told) };
+    return { node: told.node, fence: told.probes, status: statusOf(daemon, told) };
   } catch (thrown) {
     const { message, hint } = asSluiceError(thrown);
     const status = { daemon, up: false, ready: false, reason: message, hint, version: null };
-    return { node: undefined, status };
+    return { node: undefined, fence: undefined, status };
   } finally {
     client.close();
   }

@@ -1,0 +1,223 @@
+/** Proves the fence against the other nodes, round after round, and answers their probes (docs/probes.md). */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { listNeighbours } from '../../linux/addressing.ts';
+import { lookupMap, updateMap } from '../../linux/bpf.ts';
+import { findLink } from '../../linux/links.ts';
+import { NETLINK_ROUTE, type Netlink, openNetlink } from '../../linux/netlink.ts';
+import { type Netns, openNetns } from '../../linux/netns.ts';
+import { type Channel, type Destination, type Guise, openChannel } from '../../linux/probe-sockets.ts';
+import { cidrGateway, type Ipv4 } from '../../model/addresses.ts';
+import { CARRIER_ROOM, type Carrier } from '../../model/carrier.ts';
+import type { ClusterNode } from '../../model/cluster.ts';
+import type { NodeView } from '../../model/cluster-changes.ts';
+import type { Config } from '../../model/config.ts';
+import { asSluiceError, SluiceError } from '../../model/errors.ts';
+import { decodeProbe, encodeProbe, FENCE_PROBE_PORT } from '../../model/fence-probe.ts';
+import type { Log } from '../../model/log.ts';
+import { type MarkMask, probeIndex } from '../../model/mark.ts';
+import { type IfName, type NodeName, PROBE_TAG } from '../../model/names.ts';
+import { blockKey, decodeRoute, indexKey } from '../maps.ts';
+import type { Plane } from '../plane.ts';
+import type { PlaneSettings } from '../settings.ts';
+import { type PeerCarriers, tryCarriers } from './carriers.ts';
+import { createEchoes } from './echoes.ts';
+import { type Means, probePeer, type Target } from './exchange.ts';
+import { createFindings, type Findings } from './findings.ts';
+import { createKeyMemory } from './keys.ts';
+import { roundsForAll, takeTurn } from './rounds.ts';
+
+export interface ProberOptions {
+  readonly node: NodeName;
+  readonly uplink: IfName;
+  readonly markMask: MarkMask;
+  readonly probes: Config['probes'];
+  readonly plane: Pick<Plane, 'map'>;
+  view(): NodeView | undefined;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+export interface Prober {
+  readonly findings: Findings;
+  /** Keys and block of this node, whenever they have changed. */
+  learn(settings: PlaneSettings): void;
+  /** @throws SluiceError `not_ready` while this node cannot send any probe: netd's part of it may still be missing */
+  tryCarriers(): Promise<CarrierTrial>;
+}
+
+export interface CarrierTrial {
+  /** What the cluster sends. */
+  readonly used: Carrier;
+  /** Of very many the first few. */
+  readonly peers: readonly PeerCarriers[];
+}
+
+const MOST_TRIED = 8;
+/** IPv4 and UDP. */
+const HEADER_BYTES = 28;
+
+/** While the node is being put up it is looked so often whether it can begin. */
+const SOON_MS = 2_000;
+
+/** Runs until the signal. With `everySeconds` 0 it only answers. */
+export function startProber(options: ProberOptions): Prober {
+  const { node, uplink, markMask, probes, plane, signal, log } = options;
+  const findings = createFindings(log);
+  const keys = createKeyMemory();
+  const echoes = createEchoes();
+  const handles = new DisposableStack();
+  const netns = handles.use(openNetns('/proc/thread-self/ns/net'));
+  const route = openNetlink(NETLINK_ROUTE);
+  handles.defer(() => route.close());
+  const mouth = createMouth(netns, (data, from, atNs) => listen(data, from, atNs));
+  handles.defer(() => mouth.close());
+  let guise: Guise | undefined;
+  let used: Carrier | undefined;
+
+  const peers = (): readonly ClusterNode[] =>
+    [...(options.view()?.nodes.values() ?? [])].filter((other) => other.node !== node);
+
+  /** The probes' tenant is nobody's, and the only one that is in the maps without a container. */
+  function bearMark(): void {
+    updateMap(plane.map('tenants'), indexKey(probeIndex(markMask)), indexKey(PROBE_TAG));
+    updateMap(plane.map('marks'), indexKey(PROBE_TAG), indexKey(markMask));
+  }
+
+  const answers = createAllowance(ANSWERS_A_SECOND);
+  function listen(data: Buffer, from: Destination, atNs: bigint): void {
+    const message = decodeProbe(data);
+    const peer = peers().find(({ internalBlock }) => cidrGateway(internalBlock) === from.address);
+    if (message === undefined || peer === undefined || from.port !== FENCE_PROBE_PORT) return;
+    if (message.type === 'echo') {
+      echoes.heard(message, from.address);
+      return;
+    }
+    const holdMs =
+      3 * roundsForAll(peers().length, probes.peersPerRound) * (probes.everySeconds || 30) * 1_000;
+    if (message.kind !== 'valid') findings.letIn(peer.node, message.kind, holdMs);
+    if (answers()) mouth.say(encodeProbe({ ...message, type: 'echo', receivedAt: atNs }, data.length), from);
+  }
+
+  async function means(): Promise<Means | undefined> {
+    const present = keys.at(performance.now());
+    const link = await findLink(route, uplink);
+    const channel = guise === undefined ? undefined : await mouth.open(guise);
+    if (guise === undefined || present === undefined || link === undefined || channel === undefined)
+      return undefined;
+    bearMark();
+    return { netns, uplink, uplinkMac: link.mac, uplinkMtu: link.mtu, guise, channel, echoes, keys: present };
+  }
+
+  const target = (peer: ClusterNode): Target => ({
+    gateway: cidrGateway(peer.internalBlock),
+    host: peer.uplinkAddress,
+    nextHopMac: () => nextHopMacOf(route, plane, uplink, peer),
+  });
+
+  async function round(last: string | undefined): Promise<string | undefined> {
+    const all = peers();
+    findings.keepOnly(all.map((peer) => peer.node));
+    const ready = await means();
+    if (ready === undefined || probes.everySeconds === 0) return last;
+    const turn = takeTurn(all, last, probes.peersPerRound);
+    await Promise.all(
+      turn.peers.map(async (peer) => findings.note(peer.node, await probePeer(ready, target(peer)))),
+    );
+    return turn.last;
+  }
+
+  async function run(): Promise<void> {
+    let last: string | undefined;
+    while (!signal.aborted) {
+      const begun = await round(last).catch((error: unknown) => {
+        log.warn({ reason: asSluiceError(error).message }, 'a round of fence probes was cut short');
+        return last;
+      });
+      const pauseMs =
+        begun === undefined || probes.everySeconds === 0 ? SOON_MS : probes.everySeconds * 1_000;
+      last = begun;
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+    }
+    handles.dispose();
+  }
+
+  void run();
+  return {
+    findings,
+    async tryCarriers(): Promise<CarrierTrial> {
+      const ready = await means();
+      if (ready === undefined || used === undefined) throw notReady();
+      const fullBytes = ready.uplinkMtu - CARRIER_ROOM - HEADER_BYTES;
+      const tried = peers()
+        .slice(0, MOST_TRIED)
+        .map(async (peer): Promise<PeerCarriers> => {
+          return { peer: peer.node, carriers: await tryCarriers(ready, target(peer), fullBytes) };
+        });
+      return { used, peers: await Promise.all(tried) };
+    },
+    learn(settings): void {
+      keys.learn(settings.keys, performance.now());
+      used = settings.carrier;
+      guise = { mark: markMask, source: cidrGateway(settings.ownBlock) };
+    },
+  };
+}
+
+async function nextHopMacOf(
+  route: Netlink,
+  plane: Pick<Plane, 'map'>,
+  uplink: IfName,
+  { internalBlock, uplinkAddress }: ClusterNode,
+): ReturnType<Target['nextHopMac']> {
+  const way = lookupMap(plane.map('routes'), blockKey(internalBlock));
+  const nextHop = way === undefined ? uplinkAddress : decodeRoute(way).nextHop;
+  const dev = (await findLink(route, uplink))?.index;
+  const neighbours = await listNeighbours(route);
+  return neighbours.find((one) => one.dev === dev && one.address === nextHop)?.mac;
+}
+
+/** The socket, open as soon as netd has given the node its address, and again when that has changed. */
+interface Mouth {
+  open(guise: Guise): Promise<Channel | undefined>;
+  say(data: Buffer, to: Destination): void;
+  close(): void;
+}
+
+function createMouth(netns: Netns, hear: (data: Buffer, from: Destination, atNs: bigint) => void): Mouth {
+  let open: { readonly source: Ipv4; readonly channel: Channel } | undefined;
+  const close = (): void => {
+    open?.channel.close();
+    open = undefined;
+  };
+  return {
+    close,
+    say: (data, to) => open?.channel.send(data, to),
+    async open(guise): Promise<Channel | undefined> {
+      if (open?.source === guise.source) return open.channel;
+      close();
+      // The address is not there yet: netd makes it.
+      const channel = await openChannel(netns, guise, FENCE_PROBE_PORT, hear).catch(() => undefined);
+      if (channel !== undefined) open = { source: guise.source, channel };
+      return channel;
+    },
+  };
+}
+
+/** Enough for a thousand peers at once; a replayed probe is answered no more often. */
+const ANSWERS_A_SECOND = 2_000;
+
+/** @returns whether another one may be given in this second */
+function createAllowance(perSecond: number): () => boolean {
+  let second = 0;
+  let given = 0;
+  return () => {
+    const now = Math.floor(performance.now() / 1_000);
+    if (now !== second) [second, given] = [now, 0];
+    given += 1;
+    return given <= perSecond;
+  };
+}
+
+function notReady(): SluiceError {
+  return new SluiceError('not_ready', 'this node cannot send probes yet', 'wait: sluice status --wait');
+}
