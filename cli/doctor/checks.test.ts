@@ -17,10 +17,24 @@ const link = (fields: object): Link =>
     ...fields,
   }) as unknown as Link;
 const room = { bytes: 2 ** 40, files: 1e6 };
-const stopped: NodeStatus = { ready: false, node: null, pid: null, daemons: [] };
+const stopped: NodeStatus = { ready: false, node: null, pid: null, daemons: [], fence: null };
 const daemon = (fields: object): NodeStatus['daemons'][number] => ({
   ...{ daemon: 'netd', up: true, ready: true, reason: null, hint: null, version: '1.0.0' },
   ...fields,
+});
+
+const passage = (answered: number, medianMs = 0.2): object => ({ sent: 20, answered, medianMs });
+const tried = (carrier: string, small = 20, full = small, medianMs = 0.2): object => ({
+  ...{ carrier, small: passage(small), full: passage(full, medianMs) },
+});
+const between = (used: string, ...carriers: object[]): object => ({
+  carriers: { used, peers: [{ peer: 'b', carriers }] },
+});
+const fence = (fields: object): object => ({
+  status: {
+    ...stopped,
+    fence: { peers: { well: 1, broken: 0, silent: 0, unreachable: 0 }, unwell: [], failures: [], ...fields },
+  },
 });
 
 /** A machine on which nothing is wrong. */
@@ -42,6 +56,12 @@ const good: ThoroughFacts = {
   features: [{ name: 'veth', what: 'veth pairs', error: undefined }],
   offloads: new Map([['generic-receive-offload', true]]),
   clockSynchronized: true,
+  markWriters: [{ where: 'iptables-nft -t nat: …', mark: 'packet', bits: 0x4000 }],
+  fastPath: { on: true },
+  carriers: {
+    used: 'option',
+    peers: [{ peer: 'b', carriers: [tried('option')] }],
+  } as unknown as ThoroughFacts['carriers'],
 };
 
 const unwell = (facts: object): Finding[] =>
@@ -122,6 +142,18 @@ describe('allFindings', () => {
     ],
     ['versions', 'warn', { status: { ...stopped, ready: true, daemons: [daemon({ version: '0.9.0' })] } }],
     ['clock', 'warn', { clockSynchronized: false }],
+    ['mark', 'warn', { markWriters: [{ where: 'x', mark: 'packet', bits: 0x0010_0000 }] }],
+    ['mark', 'warn', { markWriters: [{ where: 'x', mark: 'connection', bits: 0xffff_ffff }] }],
+    ['fast-path', 'warn', { fastPath: { on: false, why: 'a rate is set' } }],
+    ['carriers-b', 'fail', between('option', tried('option', 0))],
+    ['carriers-b', 'fail', between('option', tried('option', 20, 0), tried('vxlan'))],
+    [
+      'carriers-b',
+      'warn',
+      between('option', { ...tried('option'), small: { sent: 0, answered: 0, medianMs: null } }),
+    ],
+    ['fence-probes', 'fail', fence({ failures: ['node b let in a packet without a tag'] })],
+    ['fence-probes', 'warn', fence({ unwell: [{ node: 'b', state: 'unreachable' }] })],
   ])('%s: %s', (id, level, facts) => {
     const found = unwell(facts).find((one) => one.id === id);
     expect(found).toMatchObject({ id, level });
@@ -136,5 +168,21 @@ describe('allFindings', () => {
       routes: [...good.routes, route('10.64.0.0/22', 9), route('10.64.0.0/12', 2, 119)],
     };
     expect(unwell(ours)).toEqual([]);
+  });
+});
+
+describe('what is said of the carriers', () => {
+  const said = (facts: object): string =>
+    allFindings({ ...good, ...facts }).find(({ id }) => id === 'carriers-b')?.found ?? '';
+
+  it('is which of them pass and which is faster', () => {
+    expect(said(between('vxlan', tried('option', 20, 20, 0.4), tried('vxlan', 20, 20, 0.2)))).toMatch(
+      /option passes.*vxlan passes.*vxlan is faster/,
+    );
+    expect(said(between('vxlan', tried('option', 0), tried('vxlan')))).toMatch(
+      /option does not pass; vxlan passes/,
+    );
+    expect(said(between('option', tried('option'), tried('vxlan')))).toContain('both are about as fast');
+    expect(said(between('option', tried('option', 19)))).toContain('2 lost');
   });
 });

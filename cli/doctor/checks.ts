@@ -1,6 +1,8 @@
 /** All checks, in the order in which they are shown. */
+import { checkCarriers } from './carrier-checks.ts';
 import type { Finding, MachineFacts, ThoroughFacts } from './facts.ts';
 import * as machine from './machine-checks.ts';
+import { checkMarks } from './mark-checks.ts';
 import * as network from './network-checks.ts';
 import * as node from './node-checks.ts';
 
@@ -27,6 +29,10 @@ export function allFindings(facts: ThoroughFacts): Finding[] {
     ...node.checkFeatures(facts),
     node.checkOffloads(facts),
     node.checkForwarding(facts),
+    checkMarks(facts),
+    node.checkFastPath(facts),
+    ...checkCarriers(facts),
+    node.checkFence(facts),
     node.checkDaemons(facts),
     node.checkVersions(facts),
     node.checkClock(facts),

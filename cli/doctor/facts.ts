@@ -3,7 +3,9 @@ import type { Address, ListedRoute } from '../../linux/addressing.ts';
 import type { Link } from '../../linux/links.ts';
 import type { Config } from '../../model/config.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
+import type { PeerCarriers } from '../../tagqueue/probes/carriers.ts';
 import type { NodeStatus } from '../supervisor/status.ts';
+import type { MarkWriter } from './mark-writes.ts';
 
 /** Read in a few milliseconds: enough to say whether a node can be put up. */
 export interface MachineFacts {
@@ -50,6 +52,12 @@ export interface ThoroughFacts extends MachineFacts {
   /** Names and values as ethtool has them; undefined when it could not be asked. */
   readonly offloads: ReadonlyMap<string, boolean> | undefined;
   readonly clockSynchronized: boolean | undefined;
+  /** Rules of others that write packet marks or connection marks. */
+  readonly markWriters: readonly MarkWriter[];
+  /** As tagqueue tells it; undefined when it does not. */
+  readonly fastPath: { readonly on: boolean; readonly why?: string | null } | undefined;
+  /** What tagqueue's trial of the carriers gave; undefined when it could not be made. */
+  readonly carriers: { readonly used: string; readonly peers: readonly PeerCarriers[] } | undefined;
 }
 
 /** Something the kernel was asked to do in a network namespace made for it. */

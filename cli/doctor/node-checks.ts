@@ -72,3 +72,34 @@ export function checkClock({ clockSynchronized }: ThoroughFacts): Finding {
     'apt install chrony',
   );
 }
+
+export function checkFastPath({ fastPath }: ThoroughFacts): Finding {
+  const id = 'fast-path';
+  if (fastPath === undefined) return ok(id, 'not looked at: tagqueue does not tell');
+  if (fastPath.on) return ok(id, 'packets between containers go past bridge, routing and netfilter');
+  const why = fastPath.why ?? 'it is switched off';
+  return warn(
+    id,
+    `packets between containers take the long way: ${why}`,
+    'it works, and costs more; see tagqueue.fastPath in docs/configuration.md',
+  );
+}
+
+/** What the fence's own probes have shown (docs/probes.md). */
+export function checkFence({ status }: ThoroughFacts): Finding {
+  const id = 'fence-probes';
+  const { fence } = status;
+  if (fence === null) return ok(id, 'not looked at: tagqueue does not answer');
+  if (fence.failures.length > 0) {
+    const advice = 'look at that node at once: is its uplink guarded (sluice status), and by which object?';
+    return fail(id, fence.failures.join('; '), advice);
+  }
+  const away = fence.unwell.map(({ node, state }) => `${node} is ${state}`);
+  if (away.length > 0) return warn(id, away.join(', '), 'is it up? Its fence is not proved meanwhile');
+  return ok(
+    id,
+    fence.peers.well === 0
+      ? 'no other node to prove the fence against'
+      : `${fence.peers.well} nodes are well`,
+  );
+}

@@ -1,5 +1,6 @@
 /** Reads what the checks look at. */
 import { listAddresses, listRoutes } from '../../linux/addressing.ts';
+import { localClient } from '../../linux/api-client.ts';
 import { clockIsSynchronized } from '../../linux/clock.ts';
 import { accessOf, isThere, roomAt } from '../../linux/directories.ts';
 import { readTextIfThere } from '../../linux/files.ts';
@@ -19,6 +20,7 @@ import { nodeStatus } from '../supervisor/status.ts';
 import { versionOf } from '../version.ts';
 import type { Firewall, MachineFacts, ThoroughFacts } from './facts.ts';
 import { tryFeatures } from './features.ts';
+import { hasIptablesTargets, iptablesWriters, type MarkWriter, nftWriters } from './mark-writes.ts';
 
 export interface Subject extends Pick<NodeOptions, 'node' | 'uplink'> {
   readonly places: Places;
@@ -66,6 +68,8 @@ export async function observeThoroughly(subject: Subject): Promise<ThoroughFacts
     features: await tryFeatures(facts.object.path),
     offloads: subject.uplink === undefined ? undefined : await offloadsOf(subject.uplink),
     clockSynchronized: clockIsSynchronized(),
+    markWriters: await markWriters(),
+    ...(await askTagqueue(subject.places)),
   };
 }
 
@@ -111,6 +115,45 @@ async function legacyFirewalls(): Promise<Firewall[]> {
       policy: stdout.startsWith('-P FORWARD DROP') ? 'drop' : 'accept',
     },
   ];
+}
+
+/** iptables of both kinds shows what nftables cannot: numbers of its own targets, and the older kind's rules. */
+async function markWriters(): Promise<MarkWriter[]> {
+  const nft = openNftables();
+  try {
+    const listed = nft.list('ruleset') ?? [];
+    const text = async (...argv: readonly [string, ...string[]]): Promise<string> =>
+      (await run(argv).catch(() => ({ stdout: '' }))).stdout;
+    const ofNft = hasIptablesTargets(listed) ? await text('iptables-nft-save') : '';
+    // Only tables that are in use: asking for another would make it.
+    const tables = (readTextIfThere('/proc/net/ip_tables_names') ?? '')
+      .split('\n')
+      .filter((name) => name !== '');
+    const ofLegacy = await Promise.all(tables.map((table) => text('iptables-legacy-save', '-t', table)));
+    return [
+      ...nftWriters(listed),
+      ...iptablesWriters(ofNft, 'iptables-nft'),
+      ...iptablesWriters(ofLegacy.join('\n'), 'iptables-legacy'),
+    ];
+  } finally {
+    nft.close();
+  }
+}
+
+/** With eight peers, two carriers and nobody who answers it takes 15 s. */
+const TRIAL_MS = 60_000;
+
+async function askTagqueue(places: Places): Promise<Pick<ThoroughFacts, 'fastPath' | 'carriers'>> {
+  const client = localClient(socketOf(places, 'tagqueue'), { timeoutMs: TRIAL_MS });
+  try {
+    const status = (await client.request('GET', '/v1/status')) as Pick<ThoroughFacts, 'fastPath'>;
+    const carriers = await client.request('POST', '/v1/probes/carriers').catch(() => undefined);
+    return { fastPath: status.fastPath, carriers: carriers as ThoroughFacts['carriers'] };
+  } catch {
+    return { fastPath: undefined, carriers: undefined }; // it is away: the daemons' own check says so
+  } finally {
+    client.close();
+  }
 }
 
 async function offloadsOf(uplink: IfName): Promise<ReadonlyMap<string, boolean> | undefined> {

@@ -74,8 +74,7 @@ export function startProber(options: ProberOptions): Prober {
   let guise: Guise | undefined;
   let used: Carrier | undefined;
 
-  const peers = (): readonly ClusterNode[] =>
-    [...(options.view()?.nodes.values() ?? [])].filter((other) => other.node !== node);
+  const peers = (): readonly ClusterNode[] => whoCanProve([...(options.view()?.nodes.values() ?? [])], node);
 
   /** The probes' tenant is nobody's, and the only one that is in the maps without a container. */
   function bearMark(): void {
@@ -161,6 +160,12 @@ export function startProber(options: ProberOptions): Prober {
       guise = { mark: markMask, source: cidrGateway(settings.ownBlock) };
     },
   };
+}
+
+/** A node that was fenced off is to be reached by nobody, and reaches nobody itself. */
+function whoCanProve(nodes: readonly ClusterNode[], self: NodeName): readonly ClusterNode[] {
+  if (nodes.some(({ node, fenced }) => node === self && fenced)) return [];
+  return nodes.filter(({ node, fenced }) => node !== self && !fenced);
 }
 
 async function nextHopMacOf(
