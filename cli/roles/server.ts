@@ -1,7 +1,7 @@
 /** `sluice server`: the cluster's API in the foreground. */
 import { once } from 'node:events';
 import { millisecondsOf } from '../../model/duration.ts';
-import { runServer } from '../../orchestrator/server/main.ts';
+import { RECONNECT_MS, runServer } from '../../orchestrator/server/main.ts';
 import { failPoints } from './fail-point.ts';
 import { runRole } from './role.ts';
 
@@ -17,6 +17,7 @@ export function server(args: readonly string[]): Promise<number> {
         rotateEveryMs: millisecondsOf(config.keys.rotateEvery),
         graceMs: millisecondsOf(config.keys.grace),
         waitMs: millisecondsOf(config.keys.waitForNodes),
+        reconnectMs: RECONNECT_MS,
       },
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       version,

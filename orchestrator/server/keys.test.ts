@@ -63,7 +63,10 @@ const isOver = async (generation: number): Promise<boolean> => {
 };
 
 beforeEach(async () => {
-  await world.restart({ now: Date.now, keys: { rotateEveryMs: 0, graceMs: 50, waitMs: 500 } });
+  await world.restart({
+    now: Date.now,
+    keys: { rotateEveryMs: 0, graceMs: 50, waitMs: 500, reconnectMs: 0 },
+  });
   await registerNode(world.root, A, uplink(1));
 });
 
@@ -114,7 +117,10 @@ describe('a change of keys', () => {
     a.deaf = true;
     await until('it follows', () => a.told.length === 1);
     await world.root.request('POST', '/v1/keys/rotation');
-    await world.restart({ now: Date.now, keys: { rotateEveryMs: 0, graceMs: 50, waitMs: 60_000 } });
+    await world.restart({
+      now: Date.now,
+      keys: { rotateEveryMs: 0, graceMs: 50, waitMs: 60_000, reconnectMs: 0 },
+    });
     expect(await report()).toMatchObject({ phase: 'spreading', generation: 1 });
     const again = new ScriptedNode(world.root, A);
     await until('it is over', () => isOver(2));
@@ -131,7 +137,10 @@ describe('a change of keys', () => {
   });
 
   it('comes by the clock', async () => {
-    await world.restart({ now: Date.now, keys: { rotateEveryMs: 60, graceMs: 1, waitMs: 500 } });
+    await world.restart({
+      now: Date.now,
+      keys: { rotateEveryMs: 60, graceMs: 1, waitMs: 500, reconnectMs: 0 },
+    });
     const a = new ScriptedNode(world.root, A);
     await until('the third key', async () => (await report()).generation >= 3);
     await a.leave();
@@ -215,7 +224,10 @@ describe('a store from before there was a master key', () => {
       delete: [PATHS.masterKey, PATHS.rotation],
     });
     await store.close();
-    await world.restart({ now: Date.now, keys: { rotateEveryMs: 0, graceMs: 1, waitMs: 500 } });
+    await world.restart({
+      now: Date.now,
+      keys: { rotateEveryMs: 0, graceMs: 1, waitMs: 500, reconnectMs: 0 },
+    });
     expect(await world.root.request('GET', '/v1/keys')).toEqual({ current: 7, keys: [{ epoch: 7, key }] });
     const a = new ScriptedNode(world.root, A);
     await until('it follows', () => a.told.length === 1);

@@ -59,8 +59,15 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** A node tries again at least every five seconds (store/follow.ts). */
+export const RECONNECT_MS = 6_000;
 /** As in the configuration's defaults. */
-const DEFAULT_TIMING: KeyTiming = { rotateEveryMs: 86_400_000, graceMs: 10_000, waitMs: 600_000 };
+const DEFAULT_TIMING: KeyTiming = {
+  rotateEveryMs: 86_400_000,
+  graceMs: 10_000,
+  waitMs: 600_000,
+  reconnectMs: RECONNECT_MS,
+};
 
 /** @throws SluiceError when a file is damaged, the settings have changed, or a door cannot be opened. */
 export async function runServer(options: ServerOptions): Promise<RunningServer> {
@@ -80,7 +87,7 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
     const { fingerprint, pem } = identity;
     const mutate = mutator(store, now);
     const rotator = makeRotator({
-      ...{ store, mutate, now, clock: () => performance.now(), log: options.log },
+      ...{ store, mutate, now, clock: () => performance.now(), log: options.log, startedAt: now() },
       timing: options.keys ?? DEFAULT_TIMING,
       checkpoint: options.checkpoint ?? ((): void => {}),
     });

@@ -5,12 +5,12 @@ import {
   firstRotation,
   type KeyTiming,
   type NodeKeys,
-  planRotation,
+  planRotation as planSince,
   type Rotation,
   URGENT_WAIT_MS,
 } from './rotation-plan.ts';
 
-const TIMING: KeyTiming = { rotateEveryMs: 60_000, graceMs: 100, waitMs: 5_000 };
+const TIMING: KeyTiming = { rotateEveryMs: 60_000, graceMs: 100, waitMs: 5_000, reconnectMs: 6_000 };
 const held = (sends: number, ...accepts: number[]): HeldKeys => ({
   accepts: accepts as KeyEpoch[],
   sends: sends as KeyEpoch,
@@ -22,6 +22,14 @@ const node = (name: string, its?: HeldKeys, more: Partial<NodeKeys> = {}): NodeK
   held: its,
   ...more,
 });
+/** By a server that has run for long. */
+const planRotation = (
+  rotation: Rotation,
+  nodes: readonly NodeKeys[],
+  now: number,
+  timing: KeyTiming,
+): ReturnType<typeof planSince> => planSince(rotation, nodes, now, timing, -1e9);
+
 const steady = firstRotation(1 as KeyGeneration, 0);
 const generations = ({ accepted }: Rotation): number[] => accepted.map(({ generation }) => generation);
 const advanced = (...call: Parameters<typeof planRotation>): Rotation => {
@@ -81,6 +89,16 @@ describe('a change of keys', () => {
     ];
     expect(planRotation(spreading, gone(4_000), 1_000, TIMING)).toEqual({ do: 'wait', until: 2_000 });
     expect(planRotation(spreading, gone(5_000), 1_000, TIMING)).toMatchObject({ do: 'advance', left: ['b'] });
+  });
+
+  it('gives nodes time to come back to a server that was started again, in the middle of a phase', () => {
+    const nodes = [node('a', held(1, 1, 2)), node('b', undefined, { awayMs: 1 })];
+    const late = { phase: 'switching', late: ['b'] };
+    expect(planSince(spreading, nodes, 60_000, TIMING, 58_000)).toEqual({ do: 'wait', until: 64_000 });
+    expect(planSince({ ...spreading, urgent: true }, nodes, 63_999, TIMING, 58_000)).toMatchObject({
+      do: 'wait',
+    });
+    expect(planSince(spreading, nodes, 64_000, TIMING, 58_000)).toMatchObject({ do: 'advance', to: late });
   });
 
   it('is urgent when a node is fenced: that node is not asked, others for a second, and there is no grace', () => {

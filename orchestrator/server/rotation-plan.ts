@@ -54,6 +54,8 @@ export interface KeyTiming {
   readonly graceMs: number;
   /** How long a phase waits for nodes. */
   readonly waitMs: number;
+  /** How long nodes may take to come back to a server that was started again, whatever else is said. */
+  readonly reconnectMs: number;
 }
 
 export type RotationStep =
@@ -96,12 +98,16 @@ export function beginRotation(rotation: Rotation, urgent: boolean, now: number):
   };
 }
 
-/** What is to be done now. Pure; called again whenever a node has said something, and at the time it names. */
+/**
+ * What is to be done now, by a server that runs since `startedAt` (Unix ms). Pure; called again whenever a node has said something,
+ * and at the time it names.
+ */
 export function planRotation(
   rotation: Rotation,
   nodes: readonly NodeKeys[],
   now: number,
   timing: KeyTiming,
+  startedAt: number,
 ): RotationStep {
   // A clock that was set back would make a phase last as long as it was set back.
   if (now < rotation.since) return advance({ ...rotation, since: now, begun: Math.min(rotation.begun, now) });
@@ -111,9 +117,9 @@ export function planRotation(
     case 'steady':
       return planSteady(rotation, now, timing);
     case 'spreading':
-      return planSpreading(rotation, nodes, now, timing);
+      return planSpreading(rotation, nodes, now, waitsUntil(rotation, nodes, now, timing, startedAt));
     case 'switching':
-      return planSwitching(rotation, nodes, now, timing);
+      return planSwitching(rotation, nodes, now, waitsUntil(rotation, nodes, now, timing, startedAt));
     case 'retiring':
       return planRetiring(rotation, now, timing);
   }
@@ -136,9 +142,8 @@ function planSpreading(
   rotation: Rotation,
   nodes: readonly NodeKeys[],
   now: number,
-  timing: KeyTiming,
+  until: number | undefined,
 ): RotationStep {
-  const until = waitsUntil(rotation, nodes, now, timing);
   if (until !== undefined) return { do: 'wait', until };
   const left = notFollowing(rotation, nodes);
   return advance({ ...rotation, phase: 'switching', current: highest(rotation), since: now }, left);
@@ -148,9 +153,8 @@ function planSwitching(
   rotation: Rotation,
   nodes: readonly NodeKeys[],
   now: number,
-  timing: KeyTiming,
+  until: number | undefined,
 ): RotationStep {
-  const until = waitsUntil(rotation, nodes, now, timing);
   if (until !== undefined) return { do: 'wait', until };
   const left = notFollowing(rotation, nodes);
   return advance({ ...rotation, phase: 'retiring', since: now }, left);
@@ -168,17 +172,25 @@ function waitsUntil(
   rotation: Rotation,
   nodes: readonly NodeKeys[],
   now: number,
-  { waitMs }: KeyTiming,
+  { waitMs, reconnectMs }: KeyTiming,
+  startedAt: number,
 ): number | undefined {
   const longestMs = rotation.urgent ? Math.min(URGENT_WAIT_MS, waitMs) : waitMs;
-  const deadline = rotation.since + longestMs;
+  // The time in which there was no server to answer to is not held against nodes.
+  const reconnected = startedAt + reconnectMs;
+  const deadline = Math.max(rotation.since + longestMs, reconnected);
   const missing = nodes.filter(
     ({ node, fenced, awayMs, held }) =>
-      !fenced && !rotation.late.includes(node) && awayMs < longestMs && !hasFollowed(rotation, held),
+      !fenced &&
+      !rotation.late.includes(node) &&
+      (awayMs < longestMs || now < reconnected) &&
+      !hasFollowed(rotation, held),
   );
   if (missing.length === 0 || now >= deadline) return undefined;
   // Those that are away are given up one by one.
-  const givenUp = missing.map(({ awayMs }) => (awayMs === 0 ? deadline : now + longestMs - awayMs));
+  const givenUp = missing.map(({ awayMs }) =>
+    awayMs === 0 ? deadline : Math.max(reconnected, now + longestMs - awayMs),
+  );
   return Math.min(deadline, ...givenUp);
 }
 

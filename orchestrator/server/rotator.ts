@@ -24,6 +24,8 @@ export interface RotatorOptions {
   /** ms that only go forward. */
   readonly clock: () => number;
   readonly timing: KeyTiming;
+  /** Unix time in ms when this server started. */
+  readonly startedAt: number;
   /** Called at each point where a crash would be interesting; names in docs/configuration.md. */
   readonly checkpoint: (point: string) => void;
   readonly log: Log;
@@ -121,9 +123,9 @@ async function step(
   nodes: readonly NodeKeys[],
   counts: Rotator['counts'],
 ): Promise<number> {
-  const { store, mutate, now, timing, checkpoint } = options;
+  const { store, mutate, now, timing, checkpoint, startedAt } = options;
   const stored = await readRotation(store);
-  const planned = planRotation(stored.rotation, nodes, now(), timing);
+  const planned = planRotation(stored.rotation, nodes, now(), timing, startedAt);
   if (planned.do === 'wait')
     return planned.until === undefined ? LONGEST_SLEEP_MS : Math.max(1, planned.until - now());
   if (planned.do === 'begin') {

@@ -12,7 +12,7 @@ import {
 } from '../../orchestrator/server/rotation-plan.ts';
 
 const NODES = 4;
-const TIMING: KeyTiming = { rotateEveryMs: 400, graceMs: 50, waitMs: 300 };
+const TIMING: KeyTiming = { rotateEveryMs: 400, graceMs: 50, waitMs: 300, reconnectMs: 200 };
 
 interface Plane {
   readonly accepts: readonly KeyGeneration[];
@@ -51,6 +51,7 @@ class World {
   /** Decisions of each kind, so that a world in which nothing happens is noticed. */
   static reached = new Map<string, number>();
   now = 1_000;
+  startedAt = 0;
   rotation: Rotation = firstRotation(1 as KeyGeneration, 0);
   readonly nodes: Node[] = Array.from({ length: NODES }, (_, i) => ({
     name: `n${i}` as NodeName,
@@ -82,6 +83,7 @@ class World {
       node.fenced = false;
     },
     crash: () => {
+      this.startedAt = this.now;
       for (const node of this.nodes) {
         this.cut(node);
         Object.assign(node, { said: undefined, awaySince: this.now });
@@ -127,7 +129,7 @@ class World {
         awayMs: streaming ? 0 : Math.max(1, this.now - awaySince),
       }),
     );
-    const step = planRotation(this.rotation, known, this.now, TIMING);
+    const step = planRotation(this.rotation, known, this.now, TIMING, this.startedAt);
     if (step.do === 'begin') this.rotation = beginRotation(this.rotation, false, this.now);
     if (step.do === 'advance') this.rotation = step.to;
     const what = step.do === 'advance' ? this.rotation.phase : step.do;
