@@ -1,10 +1,13 @@
 /** What `sluice doctor` finds on a node that lives among others: their marks, and what lies between it and its peers. */
 import { createLab, type Lab } from '../../lab/lab.ts';
+import { namespaceOf } from '../../lab/topology.ts';
+import { runOk } from '../../linux/process.ts';
 
+const PREFIX = 'tdoctor';
 let lab: Lab;
 
 beforeAll(async () => {
-  lab = await createLab({ prefix: 'tdoctor', nodes: ['a', 'b'] });
+  lab = await createLab({ prefix: PREFIX, nodes: ['a', 'b'] });
   await lab.start();
 });
 afterAll(() => lab?.close());
@@ -22,6 +25,9 @@ async function find(id: string): Promise<Check | undefined> {
 }
 
 const on = (command: string): Promise<string> => lab.node('a').exec(['sh', '-ec', command]);
+
+const onWire = (rule: string): Promise<string> =>
+  runOk(['ip', 'netns', 'exec', namespaceOf(PREFIX, 'wire'), 'nft', rule]);
 
 describe('sluice doctor', () => {
   it('minds no marks like those of kube-proxy', async () => {
@@ -79,19 +85,16 @@ describe('sluice doctor', () => {
   });
 
   it('fails when what the cluster sends does not get through', async () => {
-    const chain = 'netdev tdoctor on_wire';
-    await lab.node('b').exec(['nft', 'add', 'table', 'netdev', 'tdoctor']);
-    await lab
-      .node('b')
-      .exec(['nft', `add chain ${chain} { type filter hook ingress device "up0" priority -500; }`]);
     // Some fabrics drop packets whose IPv4 header is longer than 20 bytes.
-    await lab.node('b').exec(['nft', `add rule ${chain} ip hdrlength 9 drop`]);
+    await onWire('add table bridge fabric');
+    await onWire('add chain bridge fabric drops { type filter hook forward priority 0; }');
+    await onWire('add rule bridge fabric drops ip hdrlength 9 drop');
     expect(await find('carriers-b')).toMatchObject({
       level: 'fail',
       found: expect.stringContaining('option does not pass'),
       advice: expect.stringMatching(/./),
     });
-    await lab.node('b').exec(['nft', 'delete', 'table', 'netdev', 'tdoctor']);
+    await onWire('delete table bridge fabric');
     expect(await find('carriers-b')).toMatchObject({ level: 'ok' });
   });
 });

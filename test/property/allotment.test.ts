@@ -10,7 +10,8 @@ import {
   numberToIpv4,
 } from '../../model/addresses.ts';
 import type { ClusterNode, ClusterSettings } from '../../model/cluster.ts';
-import type { NodeName } from '../../model/names.ts';
+import { STRANGER_TAG } from '../../model/fence-probe.ts';
+import { type NodeName, PROBE_TAG } from '../../model/names.ts';
 import { nextBlock } from '../../orchestrator/server/allot-block.ts';
 import { nextTag } from '../../orchestrator/server/allot-tag.ts';
 import { planKnownNode, planNewNode } from '../../orchestrator/server/plan-node.ts';
@@ -31,13 +32,16 @@ const allotment = fc
 
 describe('nextTag', () => {
   it('gives every tenant a higher tag than all before', () => {
-    fc.assert(fc.property(fc.integer({ min: 0, max: 0xff_ff_fc }), (last) => nextTag(last) === last + 1));
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: STRANGER_TAG - 2 }), (last) => nextTag(last) === last + 1),
+    );
   });
 
-  it("ends with 24 bits, of which the last two belong to the fence's own probes", () => {
-    expect(nextTag(0xff_ff_fc)).toBe(0xff_ff_fd);
-    for (const last of [0xff_ff_fd, 0xff_ff_fe, 0xff_ff_ff])
+  it('ends before the two tags of the fence’s own probes', () => {
+    expect(nextTag(STRANGER_TAG - 2)).toBe(STRANGER_TAG - 1);
+    for (const last of [STRANGER_TAG - 1, STRANGER_TAG, PROBE_TAG]) {
       expect(() => nextTag(last)).toThrow(expect.objectContaining({ code: 'limited' }));
+    }
   });
 });
 
