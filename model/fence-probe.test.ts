@@ -8,12 +8,16 @@ import {
   type ProbeKind,
 } from './fence-probe.ts';
 
-const anyProbe: fc.Arbitrary<FenceProbe> = fc.record({
-  type: fc.constantFrom('probe' as const, 'echo' as const),
-  kind: fc.constantFrom(...(Object.keys(PROBE_KINDS) as ProbeKind[])),
-  id: fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes).toString('hex')),
-  receivedAt: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-});
+const anyProbe: fc.Arbitrary<FenceProbe> = fc.record(
+  {
+    type: fc.constantFrom('probe' as const, 'echo' as const),
+    kind: fc.constantFrom(...(Object.keys(PROBE_KINDS) as ProbeKind[])),
+    id: fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes).toString('hex')),
+    receivedAt: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    ...{ answerBy: fc.constantFrom('option' as const, 'vxlan' as const) },
+  },
+  { requiredKeys: ['type', 'kind', 'id', 'receivedAt'] },
+);
 
 describe('a probe on the wire', () => {
   it('is read as it was written, whatever fills the packet', () => {

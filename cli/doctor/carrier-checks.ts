@@ -28,7 +28,7 @@ function checkPeer({ peer, carriers }: PeerCarriers, used: string): Finding {
   const advice =
     other === undefined
       ? 'is the node up (sluice node list)? If so, the fabric drops both: look for filters of IPv4 options and of UDP between nodes'
-      : `the cluster sends ${used}: let it send ${other}`;
+      : `the cluster sends ${used}: sluice cluster set --carrier ${other}`;
   return fail(id, text, advice);
 }
 

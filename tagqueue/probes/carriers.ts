@@ -1,9 +1,9 @@
 /** Tries every carrier between this node and its peers: which of them the fabric lets through, and how fast (`sluice doctor`). */
 import type { Carrier } from '../../model/carrier.ts';
-import { PROBE_BYTES } from '../../model/fence-probe.ts';
+import { encodeProbe, PROBE_BYTES } from '../../model/fence-probe.ts';
 import type { NodeName } from '../../model/names.ts';
 import { CRAFTED_CARRIERS } from './craft.ts';
-import { type Means, openWire, pathTo, sendCrafted, type Target } from './exchange.ts';
+import { type Means, sendBy, type Target } from './exchange.ts';
 
 export interface CarrierFinding {
   readonly carrier: Carrier;
@@ -45,18 +45,15 @@ export async function tryCarriers(
   return found;
 }
 
-/** One after the other; the answers come back by what the peer sends with. */
+/** One after the other; the answers come back by the same carrier. */
 async function passage(means: Means, target: Target, carrier: Carrier, bytes: number): Promise<Passage> {
-  const nextHopMac = await target.nextHopMac();
-  if (nextHopMac === undefined) return passageOf(0, []);
-  using wire = openWire(means);
-  const path = pathTo(means, target, nextHopMac);
   const times: number[] = [];
   let sent = 0;
   while (sent < ROUND_TRIPS && (times.length > 0 || sent < TRIES)) {
     const shot = means.echoes.expect('valid', target.gateway);
+    const probe = { type: 'probe', kind: 'valid', id: shot.id, receivedAt: 0n, answerBy: carrier } as const;
+    if (!(await sendBy(carrier, means, target, encodeProbe(probe, bytes)))) break;
     const begun = performance.now();
-    sendCrafted(wire, means.keys, path, carrier, shot, bytes);
     sent += 1;
     if (await shot.answered(ANSWER_MS)) times.push(performance.now() - begun);
     means.echoes.forget([shot]);

@@ -5,7 +5,9 @@ import type { Ipv4, Mac } from '../../model/addresses.ts';
 import type { Carrier } from '../../model/carrier.ts';
 import { FENCE_PROBE_PORT, type ProbeKind, STRANGER_TAG } from '../../model/fence-probe.ts';
 import { type KeyEpoch, PROBE_TAG, type TenantTag } from '../../model/names.ts';
-import { encodeTag, type Flow, TAG_BYTES, type TagKey } from '../wire.ts';
+import { type Flow, makeTag, type Tag, type TagKey } from '../token.ts';
+import { optionOf } from '../wire.ts';
+import { tunnelPacket } from '../wire-vxlan.ts';
 
 /** From where to where: the two nodes' gateway addresses inside, and the link between them. */
 export interface ProbePath {
@@ -13,6 +15,9 @@ export interface ProbePath {
   readonly destination: Ipv4;
   readonly sourceMac: Mac;
   readonly nextHopMac: Mac;
+  /** The two nodes' uplink addresses, and the port of the tunnel between them. */
+  readonly hosts: { readonly source: Ipv4; readonly destination: Ipv4 };
+  readonly vxlanPort: number;
 }
 
 /** What tags are made with. */
@@ -62,32 +67,49 @@ function unusedEpoch(known: ReadonlySet<KeyEpoch>): KeyEpoch {
   return epochs.find((epoch) => !known.has(epoch)) ?? (0 as KeyEpoch);
 }
 
-const MAC_AT = 8;
-
-function tagFor(flow: Flow, claim: Claim | undefined): Buffer {
-  if (claim === undefined) return Buffer.alloc(0);
-  const tag = encodeTag(flow, claim.tenant, claim.key);
-  if (claim.forged !== true) return tag;
-  const at = randomInt(MAC_AT, TAG_BYTES);
-  tag.writeUInt8(tag.readUInt8(at) ^ (1 << randomInt(8)), at);
-  return tag;
+/** The tag that makes the claim, in the form of this carrier. */
+function tagOf(flow: Flow, { tenant, key, forged }: Claim, carrier: Carrier): Tag {
+  const tag = makeTag(flow, tenant, key, carrier);
+  if (forged !== true) return tag;
+  const mac = Buffer.from(tag.mac);
+  const at = randomInt(mac.length);
+  mac.writeUInt8(mac.readUInt8(at) ^ (1 << randomInt(8)), at);
+  return { ...tag, mac };
 }
 
-/** How each carrier puts a claim on a packet. */
-const CARRIERS: Readonly<
-  Partial<Record<Carrier, (path: ProbePath, claim: Claim | undefined, message: Buffer) => Buffer>>
-> = {
-  option: optionFrame,
-};
+function flowOf({ source, destination }: ProbePath): Flow {
+  return { source, destination, protocol: PROTOCOL.udp };
+}
 
-/** Carriers that probes can be made for. */
+type Crafting = (path: ProbePath, claim: Claim | undefined, message: Buffer) => Buffer;
+
+/** How each carrier puts a claim on a packet. Without one it is the same plain packet in both. */
+const CARRIERS: Readonly<Record<Carrier, Crafting>> = { option: inOption, vxlan: inTunnel };
+
+/** Carriers that probes are made for. */
 export const CRAFTED_CARRIERS = Object.keys(CARRIERS) as readonly Carrier[];
 
-function optionFrame(path: ProbePath, claim: Claim | undefined, message: Buffer): Buffer {
-  const flow = { source: path.source, destination: path.destination, protocol: PROTOCOL.udp };
-  const datagram = udpDatagram(FENCE_PROBE_PORT, FENCE_PROBE_PORT, message);
-  const packet = ipv4Packet({ ...flow, options: tagFor(flow, claim) }, datagram);
-  return ethernetFrame(path.sourceMac, path.nextHopMac, ETHERTYPE.ipv4, packet);
+function inOption(path: ProbePath, claim: Claim | undefined, message: Buffer): Buffer {
+  const flow = flowOf(path);
+  return claim === undefined
+    ? plain(flow, message)
+    : plain(flow, message, optionOf(tagOf(flow, claim, 'option')));
+}
+
+function inTunnel(path: ProbePath, claim: Claim | undefined, message: Buffer): Buffer {
+  const flow = flowOf(path);
+  const inner = plain(flow, message);
+  if (claim === undefined) return inner;
+  const { hosts, vxlanPort } = path;
+  const ends = { ...hosts, sourcePort: randomInt(FIRST_SOURCE_PORT, 65_536), port: vxlanPort };
+  return tunnelPacket(inner, ends, tagOf(flow, claim, 'vxlan'));
+}
+
+/** Those that the tunnel sends from (docs/tag-wire-format.md). */
+const FIRST_SOURCE_PORT = 49_152;
+
+function plain(flow: Flow, message: Buffer, options: Uint8Array = new Uint8Array()): Buffer {
+  return ipv4Packet({ ...flow, options }, udpDatagram(FENCE_PROBE_PORT, FENCE_PROBE_PORT, message));
 }
 
 /** @returns the frame as it stands on the wire; undefined when it cannot be made now */
@@ -98,5 +120,7 @@ export function craftProbe(
   keys: ProbeKeys,
   message: Buffer,
 ): Buffer | undefined {
-  return canMake(kind, keys) ? CARRIERS[carrier]?.(path, claimOf(kind, keys), message) : undefined;
+  if (!canMake(kind, keys)) return undefined;
+  const packet = CARRIERS[carrier](path, claimOf(kind, keys), message);
+  return ethernetFrame(path.sourceMac, path.nextHopMac, ETHERTYPE.ipv4, packet);
 }

@@ -7,7 +7,7 @@ import type { Ipv4, Mac } from '../../model/addresses.ts';
 import type { Carrier } from '../../model/carrier.ts';
 import { encodeProbe, FENCE_PROBE_PORT, FORBIDDEN_KINDS, type ProbeKind } from '../../model/fence-probe.ts';
 import type { IfName } from '../../model/names.ts';
-import { canMake, craftProbe, type ProbeKeys, type ProbePath } from './craft.ts';
+import { CRAFTED_CARRIERS, canMake, craftProbe, type ProbeKeys, type ProbePath } from './craft.ts';
 import type { Echoes, Shot } from './echoes.ts';
 import type { Observed } from './judge.ts';
 
@@ -23,6 +23,11 @@ export interface Means {
   readonly channel: Channel;
   readonly echoes: Echoes;
   readonly keys: ProbeKeys;
+  /** This node's uplink address. */
+  readonly host: Ipv4;
+  readonly vxlanPort: number;
+  /** What the cluster sends. */
+  readonly carrier: Carrier;
 }
 
 export interface Target {
@@ -88,40 +93,62 @@ async function crafted(means: Means, target: Target, shoot: (kind: ProbeKind) =>
   if (nextHopMac === undefined) return false;
   using wire = openWire(means);
   const path = pathTo(means, target, nextHopMac);
-  for (const kind of FORBIDDEN_KINDS) {
-    if (canMake(kind, means.keys)) sendCrafted(wire, means.keys, path, 'option', shoot(kind));
+  // Every carrier is accepted, whatever the cluster sends: each may be where the hole is.
+  for (const carrier of CRAFTED_CARRIERS) {
+    for (const kind of FORBIDDEN_KINDS) {
+      if (canMake(kind, means.keys)) sendCrafted(wire, means.keys, path, carrier, shoot(kind));
+    }
   }
   // Awaited here: the wire is closed on return.
   return await tried(() => {
     const control = shoot('valid');
-    sendCrafted(wire, means.keys, path, 'option', control);
+    sendCrafted(wire, means.keys, path, means.carrier, control);
     return control.answered(ANSWER_MS);
   });
 }
 
-export function openWire({ netns, uplink }: Means): PacketSocket {
+function openWire({ netns, uplink }: Means): PacketSocket {
   return openPacketSocket(netns, uplink, { bypassQdisc: true, sendOnly: true });
 }
 
-export function pathTo({ guise, uplinkMac }: Means, { gateway }: Target, nextHopMac: Mac): ProbePath {
-  return { source: guise.source, destination: gateway, sourceMac: uplinkMac, nextHopMac };
+function pathTo({ guise, uplinkMac, host, vxlanPort }: Means, target: Target, nextHopMac: Mac): ProbePath {
+  return {
+    ...{ source: guise.source, destination: target.gateway, sourceMac: uplinkMac, nextHopMac },
+    ...{ hosts: { source: host, destination: target.host }, vxlanPort },
+  };
 }
 
-/** @param bytes  of the message, to fill the packet */
-export function sendCrafted(
+function sendCrafted(
   wire: PacketSocket,
   keys: ProbeKeys,
   path: ProbePath,
   carrier: Carrier,
   shot: Shot,
-  bytes?: number,
 ): void {
-  const frame = craftProbe(shot.kind, carrier, path, keys, messageOf(shot, bytes));
+  const frame = craftProbe(shot.kind, carrier, path, keys, messageOf(shot));
   if (frame !== undefined) wire.send(frame);
 }
 
-function messageOf({ kind, id }: Shot, bytes?: number): Buffer {
-  return encodeProbe({ type: 'probe', kind, id, receivedAt: 0n }, bytes);
+function messageOf({ kind, id }: Shot): Buffer {
+  return encodeProbe({ type: 'probe', kind, id, receivedAt: 0n });
+}
+
+/**
+ * One valid message by a carrier of our choice, whatever the cluster sends.
+ * @returns false when the next hop is not known
+ */
+export async function sendBy(
+  carrier: Carrier,
+  means: Means,
+  target: Target,
+  message: Buffer,
+): Promise<boolean> {
+  const nextHopMac = await target.nextHopMac();
+  if (nextHopMac === undefined) return false;
+  using wire = openWire(means);
+  const frame = craftProbe('valid', carrier, pathTo(means, target, nextHopMac), means.keys, message);
+  if (frame !== undefined) wire.send(frame);
+  return true;
 }
 
 /** Without an answer: is it the peer's tagqueue, the fence, or the peer? */

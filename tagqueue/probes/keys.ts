@@ -1,7 +1,7 @@
 /** Which keys probes are made with: the cluster's own, and one that was withdrawn a while ago and must not work any more. */
 import type { ClusterKeys } from '../../model/keys.ts';
 import type { KeyEpoch } from '../../model/names.ts';
-import type { TagKey } from '../wire.ts';
+import type { TagKey } from '../token.ts';
 import type { ProbeKeys } from './craft.ts';
 
 /** By then every node that is in touch with the server has heard that the key is withdrawn. */

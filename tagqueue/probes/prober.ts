@@ -21,7 +21,7 @@ import type { Plane } from '../plane.ts';
 import type { PlaneSettings } from '../settings.ts';
 import { type PeerCarriers, tryCarriers } from './carriers.ts';
 import { createEchoes } from './echoes.ts';
-import { type Means, probePeer, type Target } from './exchange.ts';
+import { type Means, probePeer, sendBy, type Target } from './exchange.ts';
 import { createFindings, type Findings } from './findings.ts';
 import { createKeyMemory } from './keys.ts';
 import { roundsForAll, takeTurn } from './rounds.ts';
@@ -30,6 +30,8 @@ export interface ProberOptions {
   readonly node: NodeName;
   readonly uplink: IfName;
   readonly markMask: MarkMask;
+  /** UDP port of the carrier `vxlan`. */
+  readonly vxlanPort: number;
   readonly probes: Config['probes'];
   readonly plane: Pick<Plane, 'map'>;
   view(): NodeView | undefined;
@@ -61,7 +63,7 @@ const SOON_MS = 2_000;
 
 /** Runs until the signal. With `everySeconds` 0 it only answers. */
 export function startProber(options: ProberOptions): Prober {
-  const { node, uplink, markMask, probes, plane, signal, log } = options;
+  const { node, uplink, markMask, vxlanPort, probes, plane, signal, log } = options;
   const findings = createFindings(log);
   const keys = createKeyMemory();
   const echoes = createEchoes();
@@ -71,8 +73,7 @@ export function startProber(options: ProberOptions): Prober {
   handles.defer(() => route.close());
   const mouth = createMouth(netns, (data, from, atNs) => listen(data, from, atNs));
   handles.defer(() => mouth.close());
-  let guise: Guise | undefined;
-  let used: Carrier | undefined;
+  let settings: PlaneSettings | undefined;
 
   const peers = (): readonly ClusterNode[] => whoCanProve([...(options.view()?.nodes.values() ?? [])], node);
 
@@ -94,17 +95,30 @@ export function startProber(options: ProberOptions): Prober {
     const holdMs =
       3 * roundsForAll(peers().length, probes.peersPerRound) * (probes.everySeconds || 30) * 1_000;
     if (message.kind !== 'valid') findings.letIn(peer.node, message.kind, holdMs);
-    if (answers()) mouth.say(encodeProbe({ ...message, type: 'echo', receivedAt: atNs }, data.length), from);
+    if (!answers()) return;
+    const echo = encodeProbe({ ...message, type: 'echo', receivedAt: atNs }, data.length);
+    if (message.answerBy === undefined) mouth.say(echo, from);
+    else void answerBy(message.answerBy, peer, echo);
+  }
+
+  /** That the answer could not be sent, the asking node finds out by itself. */
+  async function answerBy(carrier: Carrier, peer: ClusterNode, echo: Buffer): Promise<void> {
+    const ready = await means().catch(() => undefined);
+    if (ready !== undefined) await sendBy(carrier, ready, target(peer), echo).catch(() => false);
   }
 
   async function means(): Promise<Means | undefined> {
     const present = keys.at(performance.now());
     const link = await findLink(route, uplink);
-    const channel = guise === undefined ? undefined : await mouth.open(guise);
-    if (guise === undefined || present === undefined || link === undefined || channel === undefined)
-      return undefined;
+    if (settings === undefined || present === undefined || link === undefined) return undefined;
+    const guise = { mark: markMask, source: cidrGateway(settings.ownBlock) };
+    const channel = await mouth.open(guise);
+    if (channel === undefined) return undefined;
     bearMark();
-    return { netns, uplink, uplinkMac: link.mac, uplinkMtu: link.mtu, guise, channel, echoes, keys: present };
+    return {
+      ...{ netns, uplink, uplinkMac: link.mac, uplinkMtu: link.mtu, guise, channel, echoes, keys: present },
+      ...{ host: settings.uplinkAddress, vxlanPort, carrier: settings.carrier },
+    };
   }
 
   const target = (peer: ClusterNode): Target => ({
@@ -145,19 +159,18 @@ export function startProber(options: ProberOptions): Prober {
     findings,
     async tryCarriers(): Promise<CarrierTrial> {
       const ready = await means();
-      if (ready === undefined || used === undefined) throw notReady();
+      if (ready === undefined) throw notReady();
       const fullBytes = ready.uplinkMtu - CARRIER_ROOM - HEADER_BYTES;
       const tried = peers()
         .slice(0, MOST_TRIED)
         .map(async (peer): Promise<PeerCarriers> => {
           return { peer: peer.node, carriers: await tryCarriers(ready, target(peer), fullBytes) };
         });
-      return { used, peers: await Promise.all(tried) };
+      return { used: ready.carrier, peers: await Promise.all(tried) };
     },
-    learn(settings): void {
-      keys.learn(settings.keys, performance.now());
-      used = settings.carrier;
-      guise = { mark: markMask, source: cidrGateway(settings.ownBlock) };
+    learn(next): void {
+      keys.learn(next.keys, performance.now());
+      settings = next;
     },
   };
 }

@@ -2,16 +2,19 @@
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { createLab, type Lab } from '../../lab/lab.ts';
+import { namespaceOf } from '../../lab/topology.ts';
 import { readTextIfThere } from '../../linux/files.ts';
+import { runOk } from '../../linux/process.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
 import { FenceBuilds } from '../fence/builds.ts';
 
 const builds = new FenceBuilds();
 const EVERY_SECOND = { everySeconds: 1 } as const;
+const PREFIX = 'tprobes';
 let lab: Lab;
 
 beforeAll(async () => {
-  lab = await createLab({ prefix: 'tprobes', nodes: ['a', 'b'] });
+  lab = await createLab({ prefix: PREFIX, nodes: ['a', 'b'] });
   await lab.start({ probes: EVERY_SECOND });
 });
 afterAll(async () => {
@@ -63,6 +66,9 @@ const allWell = (): Promise<true> =>
     const well = fences.every(({ peers, failures }) => peers['well'] === 1 && failures.length === 0);
     return well || undefined;
   });
+
+const onWire = (rule: string): Promise<string> =>
+  runOk(['ip', 'netns', 'exec', namespaceOf(PREFIX, 'wire'), 'nft', rule]);
 
 describe('fence probes', () => {
   it('find a whole fence well, and prove every kind', async () => {
@@ -118,6 +124,23 @@ describe('fence probes', () => {
     await lab.node('b').restart({ probes: EVERY_SECOND });
     await allWell();
     expect(alarmsOf('a').slice(alarms.a)).toEqual([`the fence is broken: node b let in ${what}`]);
+  });
+
+  it('notice that what may pass does not, while the machines reach each other', async () => {
+    const alarms = alarmsOf('a').length;
+    await onWire('add table bridge fabric');
+    await onWire('add chain bridge fabric drops { type filter hook forward priority 0; }');
+    await onWire('add rule bridge fabric drops ip daddr 10.64.0.0/12 drop');
+    const { failures } = await until('it is missed', 20, async () => {
+      const fence = await fenceOf('a');
+      return fence.failures.length > 0 ? fence : undefined;
+    });
+    expect(failures).toEqual(['what may reach node b does not arrive there']);
+    expect(await metricsOf('a')).toMatch(/kind="valid",outcome="missing"\} [1-9]/);
+    expect(await metricsOf('a')).toMatch(/kind="forged",outcome="unproven"\} [1-9]/);
+    await onWire('delete table bridge fabric');
+    await allWell();
+    expect(alarmsOf('a')).toHaveLength(alarms + 1);
   });
 
   it('tell a peer that is away from a fence that is broken', async () => {
