@@ -1,18 +1,34 @@
-/** Understands the configuration file, and says of everything wrong in it which key it is and where it stands. */
-import { isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
+/** Understands files that people write, and says of everything wrong in them which key it is and where it stands. */
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import type * as z from 'zod';
 import { Config } from '../model/config.ts';
 import { SluiceError } from '../model/errors.ts';
 
 /** @throws SluiceError `invalid_request` with every fault and its line. */
 export function parseConfig(text: string, file: string): Config {
+  return parseYaml(text, file, Config, 'docs/configuration.md lists every key');
+}
+
+/**
+ * @param hint  where every key is explained
+ * @throws SluiceError `invalid_request` with every fault and its line
+ */
+export function parseYaml<S extends z.ZodType>(
+  text: string,
+  file: string,
+  schema: S,
+  hint: string,
+): z.infer<S> {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const line = (offset: number): number => lines.linePos(offset).line;
   if (document.errors.length > 0) {
-    throw wrong(document.errors.map(({ pos, message }) => `${file}:${line(pos[0])}: ${message}`));
+    throw wrong(
+      document.errors.map(({ pos, message }) => `${file}:${line(pos[0])}: ${message}`),
+      hint,
+    );
   }
-  const parsed = Config.safeParse(document.toJS() ?? {});
+  const parsed = schema.safeParse(document.toJS() ?? {});
   if (parsed.success) return parsed.data;
   throw wrong(
     parsed.error.issues.flatMap(faultsOf).map(({ path, message }) => {
@@ -20,6 +36,7 @@ export function parseConfig(text: string, file: string): Config {
       const place = offset === undefined ? file : `${file}:${line(offset)}`;
       return `${place}: ${path.length === 0 ? '' : `${path.join('.')}: `}${message}`;
     }),
+    hint,
   );
 }
 
@@ -39,6 +56,11 @@ function offsetOf(root: Node | null, path: readonly PropertyKey[]): number | und
   let node: unknown = root;
   let offset: number | undefined;
   for (const part of path) {
+    if (isSeq(node) && typeof part === 'number') {
+      node = node.items[part];
+      offset = (node as Node | undefined)?.range?.[0] ?? offset;
+      continue;
+    }
     if (!isMap(node)) break;
     const pair = node.items.find(({ key }) => isScalar(key) && key.value === part);
     if (pair === undefined) break;
@@ -48,6 +70,6 @@ function offsetOf(root: Node | null, path: readonly PropertyKey[]): number | und
   return offset;
 }
 
-function wrong(faults: readonly string[]): SluiceError {
-  return new SluiceError('invalid_request', faults.join('\n'), 'docs/configuration.md lists every key');
+function wrong(faults: readonly string[], hint: string): SluiceError {
+  return new SluiceError('invalid_request', faults.join('\n'), hint);
 }

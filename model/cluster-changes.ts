@@ -1,6 +1,7 @@
 /** How a cluster is told to its nodes, line by line, and how the lines become one picture again. */
 import * as z from 'zod';
 import { ClusterNode, ClusterSettings, type ClusterView, NamespaceMapping, Tenant } from './cluster.ts';
+import { GuardRules } from './guard.ts';
 import { Probe, type ProbeId } from './probe.ts';
 
 export const ClusterSnapshot = z.strictObject({
@@ -8,6 +9,8 @@ export const ClusterSnapshot = z.strictObject({
   tenants: z.array(Tenant),
   nodes: z.array(ClusterNode),
   namespaces: z.array(NamespaceMapping),
+  /** Absent in what an earlier version remembered. */
+  guards: z.array(GuardRules).default([]),
   /** Only those of the node that reads. */
   probes: z.array(Probe),
 });
@@ -21,11 +24,12 @@ const ClusterPut = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('node'), value: ClusterNode }),
   z.strictObject({ kind: z.literal('namespace'), value: NamespaceMapping }),
   z.strictObject({ kind: z.literal('probe'), value: Probe }),
+  z.strictObject({ kind: z.literal('guard'), value: GuardRules }),
 ]);
 export type ClusterPut = z.infer<typeof ClusterPut>;
 
 const ClusterDelete = z.strictObject({
-  kind: z.enum(['tenant', 'node', 'namespace', 'probe']),
+  kind: z.enum(['tenant', 'node', 'namespace', 'probe', 'guard']),
   name: z.string(),
 });
 export type ClusterDelete = z.infer<typeof ClusterDelete>;
@@ -52,6 +56,7 @@ export function viewOf(at: number, snapshot: ClusterSnapshot): NodeView {
     tenants: new Map(snapshot.tenants.map((tenant) => [tenant.tenant, tenant])),
     nodes: new Map(snapshot.nodes.map((node) => [node.node, node])),
     namespaces: new Map(snapshot.namespaces.map(({ namespace, tenant }) => [namespace, tenant])),
+    guards: new Map(snapshot.guards.map((guard) => [guard.tenant, guard])),
     probes: new Map(snapshot.probes.map((probe) => [probe.id, probe])),
   };
 }
@@ -62,6 +67,7 @@ export function snapshotOf(view: NodeView): ClusterSnapshot {
     tenants: [...view.tenants.values()],
     nodes: [...view.nodes.values()],
     namespaces: [...view.namespaces].map(([namespace, tenant]) => ({ namespace, tenant })),
+    guards: [...view.guards.values()],
     probes: [...view.probes.values()],
   };
 }
@@ -86,6 +92,8 @@ function withPut(view: NodeView, put: ClusterPut): NodeView {
       return { ...view, namespaces: new Map(view.namespaces).set(put.value.namespace, put.value.tenant) };
     case 'probe':
       return { ...view, probes: new Map(view.probes).set(put.value.id, put.value) };
+    case 'guard':
+      return { ...view, guards: new Map(view.guards).set(put.value.tenant, put.value) };
   }
 }
 
@@ -99,6 +107,8 @@ function withDelete(view: NodeView, { kind, name }: ClusterDelete): NodeView {
       return { ...view, namespaces: without(view.namespaces, name) };
     case 'probe':
       return { ...view, probes: without(view.probes, name) };
+    case 'guard':
+      return { ...view, guards: without(view.guards, name) };
   }
 }
 

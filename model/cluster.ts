@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { Cidr, Ipv4 } from './addresses.ts';
 import { Carrier } from './carrier.ts';
+import type { GuardRules } from './guard.ts';
 import { NamespaceName, NodeName, TenantName, TenantTag } from './names.ts';
 
 /** What an operator may ask for; `auto` leaves it to the nodes' uplinks. */
@@ -58,6 +59,8 @@ export interface ClusterView {
   readonly tenants: ReadonlyMap<TenantName, Tenant>;
   readonly nodes: ReadonlyMap<NodeName, ClusterNode>;
   readonly namespaces: ReadonlyMap<NamespaceName, TenantName>;
+  /** What tenants may do on the internet side; those without an entry may do anything. */
+  readonly guards: ReadonlyMap<TenantName, GuardRules>;
 }
 
 /** What the nodes of a cluster send: with one network card among them, the carrier that cards handle well. */

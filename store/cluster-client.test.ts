@@ -13,7 +13,14 @@ const settings = {
   externalPool: '10.80.0.0/12',
   blockPrefix: 22,
 } as ClusterSettings;
-const empty: ClusterSnapshot = { settings, tenants: [], nodes: [], namespaces: [], probes: [] };
+const empty: ClusterSnapshot = {
+  settings,
+  tenants: [],
+  nodes: [],
+  namespaces: [],
+  guards: [],
+  probes: [],
+};
 const red = { tenant: 'red' as TenantName, tag: 1, createdAt: 0 } as ClusterSnapshot['tenants'][number];
 const node = {
   node: 'b',

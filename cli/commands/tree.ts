@@ -69,6 +69,11 @@ const CLUSTER: readonly GroupEntry[] = [
     load: async () => (await import('./namespace.ts')).namespace,
   },
   {
+    name: 'guard',
+    describe: 'What tenants may do on the internet side',
+    load: async () => (await import('./guard.ts')).guard,
+  },
+  {
     name: 'node',
     describe: 'The machines of the cluster',
     load: async () => (await import('./node.ts')).node,

@@ -21,7 +21,7 @@ const self = {
   joinedAt: 0,
 };
 const view = (nodes: (typeof self)[]): NodeView =>
-  viewOf(1, { settings, tenants: [], nodes, namespaces: [], probes: [] });
+  viewOf(1, { settings, tenants: [], nodes, namespaces: [], guards: [], probes: [] });
 const keys = (epoch: number): ClusterKeys =>
   ({ current: epoch, keys: [{ epoch, key: '00'.repeat(16) }] }) as unknown as ClusterKeys;
 

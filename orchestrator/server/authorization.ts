@@ -31,6 +31,10 @@ const ALLOWED = {
   'namespace.set': operators,
   'namespace.list': members,
   'namespace.delete': operators,
+  'guard.apply': operators,
+  'guard.list': members,
+  'guard.show': members,
+  'guard.delete': operators,
   'node.join': ['join'],
   // A node only itself (nodes.ts).
   'node.register': [root, 'node'],

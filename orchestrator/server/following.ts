@@ -8,6 +8,7 @@ import {
   ClusterSnapshot,
 } from '../../model/cluster-changes.ts';
 import { SluiceError } from '../../model/errors.ts';
+import { GuardRules } from '../../model/guard.ts';
 import { ClusterKeys } from '../../model/keys.ts';
 import { NodeName } from '../../model/names.ts';
 import { Probe } from '../../model/probe.ts';
@@ -133,6 +134,7 @@ function pictureOf(page: Page, node: NodeName | undefined): { revision: number; 
     tenants: records(page, PATHS.tenants, Tenant),
     nodes: records(page, PATHS.nodes, ClusterNode),
     namespaces: records(page, PATHS.namespaces, NamespaceMapping),
+    guards: records(page, PATHS.guards, GuardRules),
     probes: node === undefined ? [] : records(page, `${PATHS.probes}${node}/`, Probe),
   };
   return { revision: page.revision, snapshot };
@@ -143,6 +145,7 @@ const KINDS = [
   { kind: 'tenant', prefix: PATHS.tenants },
   { kind: 'node', prefix: PATHS.nodes },
   { kind: 'namespace', prefix: PATHS.namespaces },
+  { kind: 'guard', prefix: PATHS.guards },
   { kind: 'probe', prefix: PATHS.probes },
 ] as const;
 

@@ -5,6 +5,7 @@
  *     view/tenants/TENANT           a node everything it needs and nothing else
  *     view/nodes/NODE
  *     view/namespaces/NAMESPACE
+ *     view/guards/TENANT            rules for the internet side
  *     view/probes/NODE/PROBE        under a lease: the server forgets them in time
  *     keys/master                   what keys are derived from; never leaves the server
  *     keys/rotation                 which generations of keys are in use, and how far a change of them is
@@ -27,6 +28,7 @@ export const PATHS = {
   tenants: 'view/tenants/',
   nodes: 'view/nodes/',
   namespaces: 'view/namespaces/',
+  guards: 'view/guards/',
   probes: 'view/probes/',
   keys: 'keys/',
   masterKey: 'keys/master',

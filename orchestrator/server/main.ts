@@ -15,6 +15,7 @@ import { authenticate } from './authenticate.ts';
 import { clusterOperations, openCluster } from './cluster.ts';
 import { createDropLog, dropOperations } from './drops.ts';
 import { followingOperations } from './following.ts';
+import { guardOperations } from './guards.ts';
 import { type Door, httpApp } from './http.ts';
 import { openIdentity } from './identity.ts';
 import { openKeys } from './key-state.ts';
@@ -130,6 +131,7 @@ export function allOperations(metrics: Metrics, version: string): readonly Opera
     ...fenceOperations,
     ...tenantOperations,
     ...namespaceOperations,
+    ...guardOperations,
     ...nodeOperations,
     ...tokenOperations,
     ...probeOperations,

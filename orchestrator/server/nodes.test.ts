@@ -93,7 +93,7 @@ describe('the watch', () => {
     const watch = world.root.stream('/v1/cluster?watch=1&node=a', never)[Symbol.asyncIterator]();
     const next = async (): Promise<unknown> => (await watch.next()).value as unknown;
     expect(await next()).toMatchObject({
-      snapshot: { settings, tenants: [], nodes: [{ node: 'a' }], namespaces: [], probes: [] },
+      snapshot: { settings, tenants: [], nodes: [{ node: 'a' }], namespaces: [], guards: [], probes: [] },
     });
     await world.root.request('POST', '/v1/tenants', { tenant: 'red' });
     await world.root.request('PUT', '/v1/namespaces/shop', { tenant: 'red' });

@@ -72,10 +72,10 @@ const remove = operation({
       const mapped = await readAll(store, PATHS.namespaces, NamespaceMapping);
       const own = mapped.filter((mapping) => mapping.tenant === tenant).map(({ namespace }) => namespace);
       if (own.length > 0) throw stillMapped(tenant, own);
-      // Else they would open the next tenant of this name.
+      // Else they would open the next tenant of this name, or bind it.
       const tokens = (await readAll(store, PATHS.tokens, StoredToken)).filter((one) => one.tenant === tenant);
       const gone = tokens.map(({ id }) => PATHS.tokens + id);
-      return { delete: [PATHS.tenants + tenant, ...gone], result: undefined };
+      return { delete: [PATHS.tenants + tenant, PATHS.guards + tenant, ...gone], result: undefined };
     });
     return { json: undefined };
   },
