@@ -22,6 +22,7 @@ import {
 } from './netlink.ts';
 
 const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
@@ -104,6 +105,22 @@ export async function addAddress(netlink: Netlink, index: number, address: Ipv4,
   await ignoring(
     'EEXIST',
     netlink.request(`give ${address} to link ${index}`, RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_EXCL),
+  );
+}
+
+/** Takes an address from an interface. One that is not there is no error. */
+export async function removeAddress(
+  netlink: Netlink,
+  index: number,
+  address: Ipv4,
+  block: Cidr,
+): Promise<void> {
+  const bytes = ipv4ToBytes(address);
+  const attributes = [attribute(IFA_LOCAL, bytes), attribute(IFA_ADDRESS, bytes)];
+  const payload = Buffer.concat([ifaddr(cidrPrefix(block), index), ...attributes]);
+  await ignoring(
+    'EADDRNOTAVAIL',
+    netlink.request(`take ${address} from link ${index}`, RTM_DELADDR, payload),
   );
 }
 

@@ -1,5 +1,5 @@
 /** Connection tracking entries, through ctnetlink (linux/netfilter/nfnetlink_conntrack.h). */
-import { type Ipv4, ipv4ToBytes } from '../model/addresses.ts';
+import { type Ipv4, ipv4ToBytes, numberToIpv4 } from '../model/addresses.ts';
 import type { Protocol } from '../model/endpoint.ts';
 import { ignoring } from './links.ts';
 import {
@@ -13,6 +13,7 @@ import {
   u8,
   u16be,
   u32,
+  u32be,
 } from './netlink.ts';
 
 const NFNL_SUBSYS_CTNETLINK = 1;
@@ -21,14 +22,20 @@ const CT_DELETE = (NFNL_SUBSYS_CTNETLINK << 8) | 2;
 
 const CTA_TUPLE_ORIG = 1;
 const CTA_TUPLE_REPLY = 2;
+const CTA_PROTOINFO = 4;
+const CTA_MARK = 8;
 const CTA_ID = 12;
+const CTA_MARK_MASK = 21;
 const CTA_FILTER = 25;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_SRC = 1;
 const CTA_IP_V4_DST = 2;
 const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
+const CTA_PROTOINFO_TCP = 1;
+const CTA_PROTOINFO_TCP_STATE = 1;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_FILTER_REPLY_FLAGS = 2;
 /** Which tuple fields the kernel compares (net/netfilter/nf_internals.h, CTA_FILTER_F_…). */
@@ -47,8 +54,12 @@ const HEADER = Buffer.from([AF_INET, 1, 0, 0]);
 export interface Conntrack {
   /** Forgets all flows that this address answers, however they were addressed. */
   forgetAnsweredBy(address: Ipv4): Promise<void>;
+  /** Forgets all flows that this address has begun. */
+  forgetSentBy(address: Ipv4): Promise<void>;
   /** Forgets all flows that clients sent to this address and port, whoever answers them. */
   forgetSentTo(address: Ipv4, protocol: Protocol, port: number): Promise<void>;
+  /** Flows under way whose mark has just these bits within the mask. */
+  listMarked(mark: number, mask: number): Promise<TrackedFlow[]>;
   close(): void;
 }
 
@@ -64,6 +75,14 @@ export function openConntrack(): Conntrack {
         attribute(CTA_FILTER_REPLY_FLAGS, u32(COMPARE_SRC)),
       );
     },
+    forgetSentBy: (address) => {
+      const tuple = nested(CTA_TUPLE_IP, attribute(CTA_IP_V4_SRC, ipv4ToBytes(address)));
+      return forget(
+        netlink,
+        nested(CTA_TUPLE_ORIG, tuple),
+        attribute(CTA_FILTER_ORIG_FLAGS, u32(COMPARE_SRC)),
+      );
+    },
     forgetSentTo: (address, protocol, port) => {
       const number = attribute(CTA_PROTO_NUM, u8(NUMBERS[protocol]));
       const tuple = nested(
@@ -73,6 +92,11 @@ export function openConntrack(): Conntrack {
       );
       const compare = COMPARE_DST | COMPARE_PROTO | COMPARE_DST_PORT;
       return forget(netlink, tuple, attribute(CTA_FILTER_ORIG_FLAGS, u32(compare)));
+    },
+    listMarked: async (mark, mask) => {
+      const filter = [attribute(CTA_MARK, u32be(mark)), attribute(CTA_MARK_MASK, u32be(mask))];
+      const entries = await netlink.dump('list marked flows', CT_GET, Buffer.concat([HEADER, ...filter]));
+      return entries.flatMap((entry) => readFlow(entry) ?? []);
     },
     close: () => netlink.close(),
   };
@@ -99,4 +123,57 @@ function identityOf(entry: Buffer): Buffer {
   const attributes = parseAttributes(entry.subarray(HEADER.length));
   const original = nested(CTA_TUPLE_ORIG, attributes.get(CTA_TUPLE_ORIG) ?? Buffer.alloc(0));
   return Buffer.concat([HEADER, original, attribute(CTA_ID, attributes.get(CTA_ID) ?? Buffer.alloc(4))]);
+}
+
+/** One tracked flow, as its answers go: with the addresses that it has after translation of the destination. */
+export interface TrackedFlow {
+  /** IPv4's protocol field. */
+  readonly protocol: number;
+  /** Who began it. */
+  readonly source: Ipv4;
+  /** 0 for protocols without ports. */
+  readonly sourcePort: number;
+  /** Who answers it. */
+  readonly destination: Ipv4;
+  readonly destinationPort: number;
+}
+
+/** Of TCP flows whose both sides have finished, the kernel keeps the memory for minutes (nf_conntrack_tcp.h). */
+const FINISHED: ReadonlySet<number> = new Set([6, 7, 8]);
+
+/** @returns undefined for a flow that has finished, and for an entry that cannot be read */
+function readFlow(entry: Buffer): TrackedFlow | undefined {
+  const attributes = parseAttributes(entry.subarray(HEADER.length));
+  const begun = readTuple(attributes.get(CTA_TUPLE_ORIG));
+  const answered = readTuple(attributes.get(CTA_TUPLE_REPLY));
+  if (begun === undefined || answered === undefined || FINISHED.has(tcpStateOf(attributes))) return undefined;
+  return {
+    protocol: begun.protocol,
+    source: begun.source,
+    sourcePort: begun.sourcePort,
+    destination: answered.source,
+    destinationPort: answered.sourcePort,
+  };
+}
+
+function tcpStateOf(attributes: ReadonlyMap<number, Buffer>): number {
+  const info = attributes.get(CTA_PROTOINFO);
+  const tcp = info && parseAttributes(info).get(CTA_PROTOINFO_TCP);
+  return (tcp && parseAttributes(tcp).get(CTA_PROTOINFO_TCP_STATE)?.[0]) ?? 0;
+}
+
+function readTuple(
+  tuple: Buffer | undefined,
+): Pick<TrackedFlow, 'protocol' | 'source' | 'sourcePort'> | undefined {
+  const parts = tuple && parseAttributes(tuple);
+  const addresses = parts?.get(CTA_TUPLE_IP);
+  const transport = parts?.get(CTA_TUPLE_PROTO);
+  const source = addresses && parseAttributes(addresses).get(CTA_IP_V4_SRC);
+  if (source === undefined || source.length < 4 || transport === undefined) return undefined;
+  const fields = parseAttributes(transport);
+  return {
+    protocol: fields.get(CTA_PROTO_NUM)?.[0] ?? 0,
+    source: numberToIpv4(source.readUInt32BE(0)),
+    sourcePort: fields.get(CTA_PROTO_SRC_PORT)?.readUInt16BE(0) ?? 0,
+  };
 }

@@ -154,6 +154,12 @@ export function u16be(value: number): Buffer {
   return out;
 }
 
+export function u32be(value: number): Buffer {
+  const out = Buffer.alloc(4);
+  out.writeUInt32BE(value >>> 0);
+  return out;
+}
+
 /** Host byte order; every machine Sluice runs on is little-endian. */
 export function u32(value: number): Buffer {
   const out = Buffer.alloc(4);

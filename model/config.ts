@@ -30,6 +30,10 @@ export const Config = z.strictObject({
       allowedEtherTypes: z.array(z.int().min(0x0600).max(0xffff)).max(64).default([]),
       /** The bits of the packet mark that tell tenants apart on this node; other rules must leave them alone. */
       markMask: MarkMask.default(DEFAULT_MARK_MASK),
+      /** Tracked flows that one container may have at one time: begun by it, and through its published ports each. */
+      conntrackPerEndpoint: z.int().min(16).max(1_000_000).default(8_192),
+      /** Tracked flows that all containers of one tenant on one node may have begun at one time. */
+      conntrackPerTenant: z.int().min(16).max(10_000_000).default(65_536),
       /** UDP port of the carrier `vxlan` (RFC 7348); the same on all nodes. */
       vxlanPort: z.int().min(1).max(65_535).default(4_789),
       /** An address for `sluice verify` to reach through NAT; default: the uplink's default gateway, else a peer. */

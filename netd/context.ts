@@ -7,6 +7,7 @@ import type { MarkMask } from '../model/mark.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
 import type { AttachContext, Checkpoint } from './endpoint-apply.ts';
 import type { NodeFacts } from './facts.ts';
+import type { FlowLimits } from './flow-limits.ts';
 import type { Kernel } from './kernel.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import type { Registry } from './registry.ts';
@@ -30,6 +31,7 @@ export interface Netd {
   readonly markMask: MarkMask;
   /** UDP port of the tunnel between hosts. */
   readonly vxlanPort: number;
+  readonly flowLimits: FlowLimits;
   /** The newest picture of the cluster; undefined until the first one has come. */
   view(): ClusterView | undefined;
   /** undefined until this node has its blocks. */

@@ -22,6 +22,7 @@ import type { IfName } from '../model/names.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
 import { bindingOf, type EndpointAction, STAGES } from './endpoint-plan.ts';
 import type { NodeFacts } from './facts.ts';
+import { guardScript } from './guard-rules.ts';
 import { createLinkFinder, type Kernel, type LinkFinder } from './kernel.ts';
 import { publishScript } from './ruleset.ts';
 
@@ -158,7 +159,8 @@ async function bind({ plane, endpoint, facts, hostLink }: Work, nic: Nic): Promi
   plane.bind(bindingOf(endpoint, nic, facts, index), name);
 }
 
-async function wire({ kernel: { route }, facts, endpoint, hostLink }: Work, nic: Nic): Promise<void> {
+async function wire({ kernel, facts, endpoint, hostLink }: Work, nic: Nic): Promise<void> {
+  const { route } = kernel;
   const link = await hostLink(nic.hostIf);
   const bridge = await hostLink(facts.bridges[nic.side].name);
   if (link.master !== bridge.index) await setLinkMaster(route, link.index, bridge.index);
@@ -168,6 +170,9 @@ async function wire({ kernel: { route }, facts, endpoint, hostLink }: Work, nic:
     addForwardingEntry(route, link.index, nic.mac),
     setNeighbour(route, bridge.index, nic.address, nic.mac),
   ]);
+  // Before the link comes up: there is no flow that nobody has judged.
+  if (nic.side === 'external' && facts.guards.has(endpoint.tenant))
+    kernel.nft.apply('guard a container', guardScript(facts, endpoint));
 }
 
 async function configure(work: Work, nic: Nic): Promise<void> {

@@ -5,6 +5,7 @@ import { type Endpoint, nicOf } from '../model/endpoint.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
 import type { AttachContext } from './endpoint-apply.ts';
 import type { NodeFacts } from './facts.ts';
+import { unguardScript } from './guard-rules.ts';
 import type { Kernel } from './kernel.ts';
 import { unpublishScript } from './ruleset.ts';
 
@@ -31,6 +32,7 @@ export async function detachEndpoint(
     if (plane) for (const index of portsOf(plane, endpoint, indexes)) plane.unbind(index);
   });
   await attempt('del:unlinked', () => kernel.reaper.reap(endpoint.group, indexes));
+  await attempt('del:unguarded', () => unguard(kernel, facts, endpoint));
   await attempt('del:forgotten', async () => {
     for (const nic of endpoint.nics) {
       const bridge = await findLink(kernel.route, facts.bridges[nic.side].name);
@@ -38,6 +40,15 @@ export async function detachEndpoint(
     }
   });
   return failures;
+}
+
+/** After the links are gone: what was let out must not be open for the next one to get the address. */
+async function unguard({ nft, conntrack }: Kernel, facts: NodeFacts, endpoint: Endpoint): Promise<void> {
+  const address = nicOf(endpoint, 'external')?.address;
+  if (!facts.guards.has(endpoint.tenant) || address === undefined) return;
+  if (nft.list(`chain ip ${facts.table} unmark`) !== undefined)
+    nft.apply('guard a container no more', unguardScript(facts, endpoint));
+  await conntrack.forgetSentBy(address);
 }
 
 async function hostEnds({ route }: Kernel, endpoint: Endpoint): Promise<number[]> {

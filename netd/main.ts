@@ -15,7 +15,8 @@ import { followCluster } from '../store/cluster-client.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import type { Netd, Service } from './context.ts';
 import type { Checkpoint } from './endpoint-apply.ts';
-import { type NodeFacts, nodeFacts } from './facts.ts';
+import { type NodeFacts, nodeFacts, nodeGuards } from './facts.ts';
+import { type FlowLimits, refusedFlows } from './flow-limits.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import { createKeyedLock } from './keyed-lock.ts';
 import { netdMetrics } from './metrics.ts';
@@ -45,6 +46,8 @@ export interface NetdOptions {
   readonly markMask: MarkMask;
   /** UDP port of the tunnel between hosts. */
   readonly vxlanPort: number;
+  /** Of the kernel's connection tracking, how much one container and one tenant may take. */
+  readonly flowLimits: FlowLimits;
   readonly checkpoint: Checkpoint;
   readonly log: Log;
 }
@@ -80,11 +83,12 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   let facts: NodeFacts | undefined;
   let settled = false;
   let trouble: SluiceError | undefined;
-  const memory: ReconcileMemory = { rules: undefined };
+  const memory: ReconcileMemory = { rules: undefined, guards: '' };
   const netd: Netd = {
     ...{ kernel, registry, locks: createKeyedLock(), checkpoint: options.checkpoint, now: Date.now, log },
     markMask: options.markMask,
     vxlanPort: options.vxlanPort,
+    flowLimits: options.flowLimits,
     view: () => cluster.current(),
     facts: () => facts,
     plane: () => plane.current(),
@@ -106,7 +110,9 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     log,
   );
   const probes = createProbeKeeper(netd, options.server);
-  const metrics = netdMetrics(registry);
+  const metrics = netdMetrics(registry, (direction) =>
+    facts === undefined ? 0 : refusedFlows(kernel.nft, facts.table, direction),
+  );
   const api = await serveLocal(
     path.join(options.runDir, 'netd.sock'),
     netdRoutes(netd, reconciler, metrics),
@@ -147,7 +153,8 @@ async function learnFacts(
 ): Promise<NodeFacts | undefined> {
   const self = view?.nodes.get(node);
   const link = await findLink(kernel.route, uplink);
-  return view && self && link && nodeFacts(self, view.settings, uplink, link.mtu);
+  const guards = view && nodeGuards(node, view.guards.values(), view.tenants);
+  return view && self && link && nodeFacts(self, view.settings, uplink, link.mtu, guards);
 }
 
 async function followChanges(

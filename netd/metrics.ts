@@ -1,5 +1,6 @@
 /** What netd tells Prometheus. */
 import { Counter, Gauge, Histogram, Registry as Metrics } from 'prom-client';
+import type { FlowDirection } from './flow-limits.ts';
 import type { Registry } from './registry.ts';
 
 export interface NetdMetrics {
@@ -8,7 +9,7 @@ export interface NetdMetrics {
   text(): Promise<string>;
 }
 
-export function netdMetrics(registry: Registry): NetdMetrics {
+export function netdMetrics(registry: Registry, refused: (direction: FlowDirection) => number): NetdMetrics {
   const metrics = new Metrics();
   const calls = new Counter({
     name: 'sluice_netd_cni_calls_total',
@@ -31,6 +32,15 @@ export function netdMetrics(registry: Registry): NetdMetrics {
     collect() {
       this.reset();
       for (const { tenant } of registry.all()) this.inc({ tenant });
+    },
+  });
+  new Gauge({
+    name: 'sluice_netd_flows_refused',
+    help: 'Packets refused because a container or tenant had all the tracked flows it may have, by who began them.',
+    labelNames: ['direction'],
+    registers: [metrics],
+    collect() {
+      for (const direction of ['out', 'in'] as const) this.set({ direction }, refused(direction));
     },
   });
   return {

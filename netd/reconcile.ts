@@ -12,9 +12,12 @@ import type { PortPlane } from '../tagqueue/port-binding.ts';
 import { type BlockRouteAction, blockRoutes, planBlockRoutes } from './block-routes.ts';
 import { openRecordedNetns } from './container-netns.ts';
 import { type Netd, requireParts } from './context.ts';
+import { settleEgress } from './egress-addresses.ts';
 import { type AttachContext, applyEndpoint } from './endpoint-apply.ts';
 import { type NodePicture, observeEndpoint, pictureNode } from './endpoint-observe.ts';
 import { planEndpoint } from './endpoint-plan.ts';
+import { flowLimitsScript, flowsTable } from './flow-limits.ts';
+import { guardElements, guardElementsScript, settleGuardSets } from './guard-sets.ts';
 import { tunnelName } from './names.ts';
 import { applyNode } from './node-apply.ts';
 import { observeNode } from './node-observe.ts';
@@ -38,6 +41,8 @@ export interface ReconcileReport {
 export interface ReconcileMemory {
   /** The rules as they were listed right after we wrote them; undefined: this process has not yet. */
   rules: string | undefined;
+  /** Which tenants the written rules guard, and how they leave. */
+  guards: string;
 }
 
 /**
@@ -68,11 +73,16 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
   );
   applyBlockRoutes(plane, planBlockRoutes(blocks, plane.routes()));
   for (const action of actions) if (action.do !== 'route') report.repaired.push(`node: ${action.do}`);
-  if (memory.rules === undefined || listRules(attach) !== memory.rules) {
-    if (memory.rules !== undefined) report.repaired.push('node: table');
+  report.repaired.push(...(await settleEgress(kernel, facts, store)));
+  const guards = JSON.stringify([...facts.guards]);
+  if (memory.rules === undefined || listRules(attach) !== memory.rules || guards !== memory.guards) {
+    if (memory.rules !== undefined && guards === memory.guards) report.repaired.push('node: table');
+    memory.guards = guards;
     writeTable(netd, attach);
     memory.rules = listRules(attach);
   }
+
+  if (settleGuardSets(kernel, facts, netd.registry.all())) report.repaired.push('node: guard sets');
 
   const picture = await pictureNode(kernel, facts);
   for (const endpoint of netd.registry.all()) {
@@ -118,7 +128,8 @@ async function refuseLostRecords(store: Store, actions: readonly NodeAction[]): 
 }
 
 function listRules({ kernel, facts }: AttachContext): string {
-  return rulesOf(kernel.nft.list(`table ip ${facts.table}`) ?? []);
+  const tables = [facts.table, flowsTable(facts.table)];
+  return tables.map((table) => rulesOf(kernel.nft.list(`table ip ${table}`) ?? [])).join('\n');
 }
 
 function writeTable(netd: Netd, { kernel, facts }: AttachContext): void {
@@ -126,7 +137,7 @@ function writeTable(netd: Netd, { kernel, facts }: AttachContext): void {
   const input = {
     ...{ table: facts.table, uplink: facts.uplink, internalPool: facts.internalPool, services },
     ...{ internalBridge: facts.bridges.internal.name, externalBridge: facts.bridges.external.name },
-    ...{ markMask: netd.markMask },
+    ...{ markMask: netd.markMask, guards: facts.guards, externalMac: facts.bridges.external.mac },
     ...{ internalBlock: facts.bridges.internal.block, externalBlock: facts.bridges.external.block },
   };
   kernel.nft.apply(
@@ -134,7 +145,9 @@ function writeTable(netd: Netd, { kernel, facts }: AttachContext): void {
     rulesetScript(
       input,
       netd.registry.all().filter(({ phase }) => phase === 'ready'),
-    ),
+    ) +
+      guardElementsScript(facts.table, guardElements(facts, netd.registry.all())) +
+      flowLimitsScript(facts.table, input.externalBridge, netd.markMask, netd.flowLimits),
   );
 }
 

@@ -6,6 +6,8 @@ import { endpointKey, type Side } from '../model/endpoint.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { NodeName } from '../model/names.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
+import { removeEgress } from './egress-addresses.ts';
+import { flowsTable } from './flow-limits.ts';
 import { openKernel } from './kernel.ts';
 import { netdStorePath } from './main.ts';
 import { bridgeName, FIRST_GROUP, LAST_GROUP, looksLikeHostEnd, tableName, tunnelName } from './names.ts';
@@ -40,6 +42,11 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
       kernel.nft.apply('remove the table', `delete table ip ${table}`);
       return true;
     });
+    await attempt(`nftables table ${flowsTable(table)}`, async () => {
+      if (kernel.nft.list(`table ip ${flowsTable(table)}`) === undefined) return false;
+      kernel.nft.apply('remove the table', `delete table ip ${flowsTable(table)}`);
+      return true;
+    });
     const bridges = (['internal', 'external'] satisfies Side[]).map((side) => bridgeName(node, side));
     for (const group of await endpointGroups(kernel, bridges)) {
       await attempt(`link group ${group}`, async () => {
@@ -62,7 +69,7 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
       });
     }
     // Opening the store would make one where there is none.
-    if (isThere(netdStorePath(stateDir))) await forget(stateDir, attempt);
+    if (isThere(netdStorePath(stateDir))) await forget(kernel, stateDir, attempt);
   } finally {
     kernel.close();
   }
@@ -72,13 +79,18 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
 type Attempt = (what: string, step: () => Promise<boolean>) => Promise<void>;
 
 /** What netd has written down, of endpoints and of the machine's own settings. */
-async function forget(stateDir: string, attempt: Attempt): Promise<void> {
+async function forget(
+  { route }: ReturnType<typeof openKernel>,
+  stateDir: string,
+  attempt: Attempt,
+): Promise<void> {
   const store = openSqliteStore(netdStorePath(stateDir), { durability: 'normal' });
   try {
     const registry = await openRegistry({ store, now: Date.now, cooldownMs: 0 });
     for (const endpoint of registry.all()) {
       await attempt(`record of ${endpointKey(endpoint)}`, () => registry.release(endpoint).then(() => true));
     }
+    await attempt('egress addresses', () => removeEgress(route, store));
     await attempt('kernel settings', async () => (await restoreSettings(store)).length > 0);
   } finally {
     await store.close();

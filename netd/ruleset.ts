@@ -2,21 +2,26 @@
  * The node's nftables table, as one script: NAT for the external side, published ports, and who
  * may be forwarded where. Tenants are not its business: the port programs tell them apart.
  */
-import { type Cidr, cidrGateway, type Ipv4 } from '../model/addresses.ts';
+import { type Cidr, cidrGateway, type Ipv4, type Mac } from '../model/addresses.ts';
 import { type Endpoint, nicOf, type PublishedPort } from '../model/endpoint.ts';
 import { FENCE_PROBE_PORT } from '../model/fence-probe.ts';
 import type { MarkMask } from '../model/mark.ts';
 import type { IfName } from '../model/names.ts';
+import type { NodeFacts } from './facts.ts';
+import { guardRuleset } from './guard-rules.ts';
 
 export interface RulesetInput {
   readonly table: string;
   readonly internalBridge: IfName;
   readonly externalBridge: IfName;
+  /** The bridge's own address. */
+  readonly externalMac: Mac;
   readonly uplink: IfName;
   readonly internalPool: Cidr;
   readonly markMask: MarkMask;
   readonly internalBlock: Cidr;
   readonly externalBlock: Cidr;
+  readonly guards?: NodeFacts['guards'];
   /** Addresses and ports of the cluster's own services, which containers must not reach through NAT. */
   readonly services: readonly { readonly address: Ipv4; readonly port: number }[];
 }
@@ -37,6 +42,7 @@ export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[
   // Probes bear the whole mask as their mark (model/mark.ts).
   const mask = `0x${input.markMask.toString(16)}`;
   const probes = `iifname ${uplink} ip daddr ${cidrGateway(internalBlock)}`;
+  const guard = guardRuleset({ guards: input.guards ?? new Map() }, input.markMask, input.externalBridge);
   const keptPorts = services.map((service) => `    ${service} return\n`);
   const shutServices = services.map((service) => `    iifname ${external} ${service} drop\n`);
 
@@ -47,7 +53,7 @@ table ip ${table} {
   # Published on every address of the node, and on one only.
   map ports_any { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map ports_at { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
-
+${guard.objects}
   # Before defragmentation (-400): internal traffic is neither tracked nor reassembled.
   chain untracked {
     type filter hook prerouting priority -450; policy accept;
@@ -72,7 +78,7 @@ ${keptPorts.join('')}    dnat ip to ip daddr . meta l4proto . th dport map @port
 
   chain forward {
     type filter hook forward priority filter; policy accept;
-    # Internal: between containers, and through the uplink where tags are put on and checked.
+${guard.forward}    # Internal: between containers, and through the uplink where tags are put on and checked.
     iifname ${internal} oifname ${internal} accept
     iifname ${internal} oifname ${uplink} ip daddr ${internalPool} accept
     iifname ${uplink} oifname ${internal} accept
@@ -80,6 +86,8 @@ ${keptPorts.join('')}    dnat ip to ip daddr . meta l4proto . th dport map @port
     oifname ${internal} drop
     # External: a published port is open to everybody, so what comes through it bears no tenant…
     oifname ${external} ct status dnat meta mark set meta mark & ${others} accept
+    # A container that sends to its own block through the gateway is after the node's neighbour table only.
+    iifname ${external} oifname ${external} ether daddr ${input.externalMac} drop
     iifname ${external} oifname ${external} accept
     # …and the internet is open to containers, but for cluster services and link-local addresses,
     # where clouds keep their metadata.
@@ -103,7 +111,7 @@ ${shutServices.join('')}    oifname ${external} ct state established,related acc
 
   chain egress {
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${externalBlock} oifname != ${external} masquerade
+${guard.egress}    ip saddr ${externalBlock} oifname != ${external} masquerade
     # Through a published port to the same bridge: answers must come back through us.
     ip saddr ${externalBlock} oifname ${external} ct status dnat masquerade
     ip saddr 127.0.0.0/8 oifname ${external} masquerade
@@ -151,7 +159,9 @@ export function publishedWord(port: PublishedPort, address: Ipv4): string {
 
 /** Chains, rules and maps of a listed table, in one comparable word: without elements and kernel handles. */
 export function rulesOf(objects: readonly Readonly<Record<string, unknown>>[]): string {
-  const lasting = objects.filter((object) => object['metainfo'] === undefined);
+  const lasting = objects.filter(
+    (object) => object['metainfo'] === undefined && object['counter'] === undefined,
+  );
   return JSON.stringify(lasting, (key, value: unknown) =>
     key === 'handle' || key === 'elem' ? undefined : value,
   );

@@ -91,7 +91,13 @@ async function makeClsact({ route }: Scratch): Promise<void> {
 
 /** The very table of a node: every kind of rule it needs is in it. */
 function makeTable({ nft }: Scratch): void {
-  const names = { table: 'sluice_doctor', internalBridge: BRIDGE, externalBridge: BRIDGE, uplink: VETH };
+  const names = {
+    table: 'sluice_doctor',
+    internalBridge: BRIDGE,
+    externalBridge: BRIDGE,
+    externalMac: MAC,
+    uplink: VETH,
+  };
   const addresses = { internalPool: POOL, internalBlock: POOL, externalBlock: POOL };
   nft.apply(
     'make a table',

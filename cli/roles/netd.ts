@@ -28,6 +28,10 @@ export function netd(args: readonly string[]): Promise<number> {
       services: servicesOf(role),
       markMask: config.network.markMask,
       vxlanPort: config.network.vxlanPort,
+      flowLimits: {
+        perEndpoint: config.network.conntrackPerEndpoint,
+        perTenant: config.network.conntrackPerTenant,
+      },
       cooldownMs: config.network.addressCooldownSeconds * 1_000,
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       log,
