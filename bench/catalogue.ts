@@ -32,6 +32,9 @@ const rr = (goal: Goal, against: string): RowKind => ({
 const pps = (goal: Goal, against: string): RowKind => ({
   ...{ unit: 'ratio', goal, title: `64-byte UDP packets, ${against}`, measuredIn: 'packets/s' },
 });
+const connections = (goal: Goal, against: string): RowKind => ({
+  ...{ unit: 'ratio', goal, title: `new connections, ${against}`, measuredIn: 'connections/s' },
+});
 const cni = (goal: Goal, title: string): RowKind => ({ unit: 'ms', goal, title });
 
 export const ROWS = {
@@ -55,6 +58,9 @@ export const ROWS = {
   'P5.del.port': cni(atMost(14), 'DEL p50, one published port'),
   'P5.add.8': cni(belowBaseline, 'ADD p50, 8 at once'),
   'P5.add.64': cni(belowBaseline, 'ADD p50, 64 at once'),
+  'G1.connect': connections(atLeast(0.5), 'guarded / not guarded'),
+  'G1.rr': rr(atMost(1.05), 'guarded / not guarded'),
+  'G1.tcp': tcp(atLeast(0.95), 'guarded / not guarded'),
   'P10.memory': { unit: 'MB', goal: atMost(90), title: 'netd + tagqueue, 64 endpoints' },
 } as const satisfies Record<string, RowKind>;
 

@@ -2,6 +2,7 @@
 import { writeAtomically } from '../linux/files.ts';
 import { asSluiceError, exitCodeOf, SluiceError } from '../model/errors.ts';
 import { measureVerbs } from './cni/suite.ts';
+import { measureGuard } from './guard/suite.ts';
 import { thisMachine } from './machine.ts';
 import { measureMemory } from './memory/suite.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
@@ -10,7 +11,7 @@ import { type Row, rowOf } from './rows.ts';
 import type { Suite } from './suite.ts';
 import { renderTable } from './table.ts';
 
-const SUITES: readonly Suite[] = [measurePaths, measureVerbs, measureMemory];
+const SUITES: readonly Suite[] = [measurePaths, measureVerbs, measureGuard, measureMemory];
 
 /** @returns the exit code; a goal that was missed is a figure, not a failure */
 async function main(args: readonly string[]): Promise<number> {

@@ -1,8 +1,10 @@
 /*
- * Measures the path between two network namespaces: round trips over TCP, or small UDP packets per second.
+ * Measures the path between two network namespaces: round trips over TCP, small UDP packets per second, or new
+ * connections per second, each with one HTTP request and its answer.
  *
  *   netbench rr  FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
  *   netbench udp FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
+ *   netbench connect FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
  *
  * One command opens both ends, each socket inside its own namespace, and then forks: so the far end is there
  * before the near end needs it, and nothing has to wait or guess. Prints one JSON object. Ends by itself.
@@ -217,6 +219,55 @@ static void measure_packets(struct ends *ends) {
   printf("{\"packets\":%ld,\"perSecond\":%.0f}\n", packets, (double)packets / (last - first));
 }
 
+static const char REQUEST[] = "GET / HTTP/1.1\r\nHost: bench.example\r\n\r\n";
+
+static void __attribute__((noreturn)) answer_all(int listener) {
+  char message[sizeof(REQUEST)];
+  for (;;) {
+    int fd = accept(listener, NULL, NULL);
+    if (fd < 0) fail("cannot accept");
+    if (read(fd, message, sizeof(message)) > 0 && write(fd, message, 1) != 1) _exit(1);
+    close(fd);
+  }
+}
+
+/* Ends with a reset: a closed port that waits would be missing after some ten thousand connections. */
+static void one_connection(const struct sockaddr_in *to) {
+  struct timeval patience = {.tv_sec = SPARE_SECONDS};
+  struct linger none = {.l_onoff = 1};
+  char answer;
+  int fd = new_socket(SOCK_STREAM);
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience))) fail("cannot bound the wait");
+  if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none))) fail("cannot set SO_LINGER");
+  if (connect(fd, (const struct sockaddr *)to, sizeof(*to))) fail("cannot connect");
+  if (write(fd, REQUEST, sizeof(REQUEST) - 1) != sizeof(REQUEST) - 1) fail("cannot send");
+  if (read(fd, &answer, 1) != 1) fail("the answer did not come");
+  close(fd);
+}
+
+static void measure_connections(struct ends *ends) {
+  enter(ends->to_netns);
+  int listener = new_socket(SOCK_STREAM);
+  bind_free(listener, &ends->to);
+  if (listen(listener, SOMAXCONN)) fail("cannot listen");
+  enter(ends->from_netns);
+  pid_t child = fork_onto(ends->cpu_from, ends->cpu_to);
+  if (child == 0) answer_all(listener);
+
+  long count = 0;
+  double start = now() + WARM_UP_MS * 1e-3;
+  double end = start + ends->seconds;
+  double after = 0;
+  while (after < end) {
+    one_connection(&ends->to);
+    after = now();
+    if (after >= start) count++;
+  }
+  kill(child, SIGKILL);
+  wait(NULL);
+  printf("{\"count\":%ld,\"perSecond\":%.1f}\n", count, (double)count / (after - start));
+}
+
 static int parse_int(const char *text, int most) {
   char *end;
   long value = strtol(text, &end, 10);
@@ -227,7 +278,7 @@ static int parse_int(const char *text, int most) {
 
 int main(int count, char **words) {
   if (count != 8) {
-    fputs("usage: netbench rr|udp FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO\n", stderr);
+    fputs("usage: netbench rr|udp|connect FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO\n", stderr);
     return 2;
   }
   struct ends ends = {
@@ -244,6 +295,7 @@ int main(int count, char **words) {
 
   if (!strcmp(words[1], "rr")) measure_round_trips(&ends);
   else if (!strcmp(words[1], "udp")) measure_packets(&ends);
-  else fail("'%s' is no measurement: rr or udp", words[1]);
+  else if (!strcmp(words[1], "connect")) measure_connections(&ends);
+  else fail("'%s' is no measurement: rr, udp or connect", words[1]);
   return 0;
 }

@@ -44,6 +44,8 @@ export const DropEvent = z.strictObject({
   hook: Word,
   /** The rule of the guard that refused it. */
   rule: Word.optional(),
+  /** The name that the refused flow asked for, where it asked for one. */
+  domain: Word.optional(),
   /** Of the whole frame, in bytes, at most 65535. */
   length: Port,
   /** Absent when not even the Ethernet header was there. */

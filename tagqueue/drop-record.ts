@@ -41,7 +41,7 @@ const HOOKS: readonly (ProgramName | undefined)[] = [
 ];
 
 const ETHERNET_BYTES = 14;
-const ETHERTYPE_IPV4 = 0x0800;
+export const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_ARP = 0x0806;
 const ETHERTYPE_IPV6 = 0x86dd;
 const IPV6_BYTES = 40;

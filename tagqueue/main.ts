@@ -6,10 +6,13 @@ import type { Config } from '../model/config.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
 import type { Log } from '../model/log.ts';
+import type { IfName } from '../model/names.ts';
 import { openAccounting } from './accounts/open.ts';
 import { createDropNames } from './drop-names.ts';
 import { reportDrops } from './drop-report.ts';
 import { openDropLog } from './drops.ts';
+import type { TenantRules } from './guard/messages.ts';
+import { startGuard } from './guard/role.ts';
 import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
 import { type Prober, startProber } from './probes/prober.ts';
 import { FENCED, tagqueueRoutes, UNFENCE } from './server.ts';
@@ -23,6 +26,9 @@ export interface TagqueueOptions extends PlaneOptions {
   readonly settings: AsyncIterable<PlaneSettings>;
   /** The cluster as this node follows it, and its server; undefined: the plane stands alone, as in tests. */
   readonly cluster?: {
+    /** Tenants' guard rules, whenever they have changed, and the bridge that their containers leave by. */
+    readonly guards: AsyncIterable<readonly TenantRules[]>;
+    readonly externalBridge: IfName;
     view(): NodeView | undefined;
     readonly server: Pick<ApiClient, 'request'>;
     readonly probes: Config['probes'];
@@ -53,9 +59,10 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
   const names = createDropNames(() => options.cluster?.view(), netd);
   const drops = openDropLog({ node: options.node, dropLog: plane.map('drop_log'), names, log: options.log });
   const prober = options.cluster && startProber({ ...options, ...options.cluster, plane });
+  const guard = options.cluster && startGuard(plane, drops, names, options, options.cluster);
   if (saved !== undefined) prober?.learn(saved);
   try {
-    const routes = tagqueueRoutes({ plane, drops, names, prober, accounting });
+    const routes = tagqueueRoutes({ plane, drops, names, prober, accounting, guard });
     const api = await serveLocal(tagqueueSocketOf(options.runDir), routes, options.log);
     void followSettings(plane, prober, file, options);
     if (options.cluster !== undefined)
@@ -63,6 +70,7 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
     await aborted(options.signal);
     await api.close();
   } finally {
+    await guard?.close();
     drops.close();
     netd.close();
     accounting.close();

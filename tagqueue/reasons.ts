@@ -74,11 +74,18 @@ const REASONS = {
     meaning: 'The packet in the tunnel is for an address that this node does not have.',
   },
   tunnel_port: { number: 27, meaning: 'A container sent to the tunnel port of the hosts.' },
+  guard: {
+    number: 30,
+    meaning: "The tenant's guard rules refuse the flow to the outside; --follow names the rule.",
+  },
 } as const satisfies Record<string, Description>;
 
 export type DropReason = keyof typeof REASONS;
 
 export const DROP_REASONS = Object.keys(REASONS) as readonly DropReason[];
+
+/** Those that the programs count; the guard refuses flows in userland. */
+export const PROGRAM_REASONS: readonly DropReason[] = DROP_REASONS.filter((reason) => reason !== 'guard');
 
 const BY_NUMBER: ReadonlyMap<number, DropReason> = new Map(
   DROP_REASONS.map((reason) => [REASONS[reason].number, reason]),

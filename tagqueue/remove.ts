@@ -1,11 +1,14 @@
 /** Takes a node's plane down: the uplink is free again, and nothing is left in the kernel or on disk. */
 import { listPins, removePins, unmountBpffs } from '../linux/bpffs.ts';
 import { removeIfThere } from '../linux/files.ts';
+import { removeChains } from '../linux/iptables.ts';
 import { listLinks } from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { detachProgram, listPrograms, removeIdleClsact } from '../linux/tc.ts';
 import type { NodeName } from '../model/names.ts';
 import { collectLast } from './accounts/open.ts';
+import { GUARD_CHAIN } from './guard/chain.ts';
+import { rulesFileOf } from './guard/role.ts';
 import { PROGRAM_NAMES } from './maps.ts';
 import { tcNameOf } from './observe.ts';
 import { bpffsOf, pinDirectoryOf } from './pins.ts';
@@ -31,6 +34,8 @@ export async function removePlane(node: NodeName, runDir: string, stateDir: stri
     if (listPins(bpffsOf(runDir)).length === 0) unmountBpffs(bpffsOf(runDir));
     removeIfThere(settingsFileOf(stateDir));
   }
+  removeIfThere(rulesFileOf(stateDir));
+  found = (await removeChains([GUARD_CHAIN])) || found;
   return found;
 }
 

@@ -8,6 +8,8 @@ import { usageMetricsText } from './accounts/metrics.ts';
 import { usageRoutes } from './accounts/routes.ts';
 import type { DropNames } from './drop-names.ts';
 import { countDrops, type DropCount, type DropLog } from './drops.ts';
+import { guardMetrics, withGuard } from './guard/counts.ts';
+import type { Guard } from './guard/guard.ts';
 import { COUNTS } from './maps.ts';
 import { METRICS_TYPE, metricsText, type PlaneCounters } from './metrics.ts';
 import type { Plane } from './plane.ts';
@@ -21,13 +23,19 @@ export interface TagqueueParts {
   /** Undefined on a plane that stands alone, as in tests. */
   readonly prober: Prober | undefined;
   readonly accounting: Accounting;
+  /** Undefined as above. */
+  readonly guard: Guard | undefined;
 }
 
-export function tagqueueRoutes({ plane, drops, names, prober, accounting }: TagqueueParts): Route[] {
+export function tagqueueRoutes({ plane, drops, names, prober, accounting, guard }: TagqueueParts): Route[] {
   const route = (path: string, handle: Route['handle']): Route => ({ method: 'GET', path, handle });
   return [
     route('/v1/status', () => ({
-      json: { ...statusOf(plane, accounting), ...(prober && { probes: prober.findings.report() }) },
+      json: {
+        ...statusOf(plane, accounting),
+        ...(prober && { probes: prober.findings.report() }),
+        ...(guard && { guard: guard.status() }),
+      },
     })),
     route('/v1/plane', ({ query, signal }) =>
       query.get('watch') === '1' ? { stream: followIds(plane, signal) } : { json: plane.state.get().ids },
@@ -35,13 +43,14 @@ export function tagqueueRoutes({ plane, drops, names, prober, accounting }: Tagq
     ...usageRoutes(accounting.collector, Date.now),
     route('/metrics', () => ({
       text: [
-        metricsText(countersOf(plane, names)),
+        metricsText(countersOf(plane, names, guard)),
+        guardMetrics(guard, names),
         usageMetricsText(accounting.totals(), names.tenantOf),
         prober === undefined ? '' : probeMetricsText(prober.findings),
       ].join(''),
       contentType: METRICS_TYPE,
     })),
-    route('/v1/drops', () => ({ json: { drops: counted(plane, names) } })),
+    route('/v1/drops', () => ({ json: { drops: counted(plane, names, guard) } })),
     route('/v1/drops/recent', ({ query }) => {
       const filter = filterOf(query);
       return { json: { items: drops.recent().filter((event) => isWanted(event, filter)) } };
@@ -101,14 +110,15 @@ function filterOf(query: URLSearchParams): DropFilter {
   return { tenant: query.get('tenant') ?? undefined, reason: query.get('reason') ?? undefined };
 }
 
-function counted(plane: Plane, names: DropNames): DropCount[] {
-  return countDrops(plane.map('drops'), plane.map('drop_counts'), names.tenantOf);
+function counted(plane: Plane, names: DropNames, guard: Guard | undefined): DropCount[] {
+  const counts = countDrops(plane.map('drops'), plane.map('drop_counts'), names.tenantOf);
+  return guard === undefined ? counts : withGuard(counts, guard.counts(), names.tenantOf);
 }
 
-function countersOf(plane: Plane, names: DropNames): PlaneCounters {
+function countersOf(plane: Plane, names: DropNames, guard: Guard | undefined): PlaneCounters {
   const counts = plane.map('counts');
   return {
-    drops: counted(plane, names),
+    drops: counted(plane, names, guard),
     tagged: Number(sumPerCpu(counts, COUNTS.tagged)),
     verified: Number(sumPerCpu(counts, COUNTS.verified)),
     guarded: plane.state.get().guarded,

@@ -62,6 +62,15 @@ export async function packetRate({ from, to }: Path, options: MeasureOptions): P
   return Packets.parse(await netbench(['udp', ...ends], options)).perSecond;
 }
 
+const Connections = z.object({ perSecond: z.number() });
+
+/** New TCP connections per second, one after the other, each with one HTTP request and its answer. */
+export async function connectionRate({ from, to }: Path, options: MeasureOptions): Promise<number> {
+  const cpus = twoCpus();
+  const words = ['connect', from.netns, to.netns, to.internal, String(options.seconds)];
+  return Connections.parse(await netbench([...words, String(cpus.from), String(cpus.to)], options)).perSecond;
+}
+
 async function netbench(words: readonly string[], { seconds, signal }: MeasureOptions): Promise<unknown> {
   return JSON.parse(
     await runOk([helper('netbench'), ...words], { timeoutMs: seconds * 1_000 + SPARE_MS, signal }),

@@ -1,10 +1,13 @@
 /** `sluice tagqueue`: the fence's daemon in the foreground. */
+
+import { bridgeName } from '../../netd/names.ts';
 import { followCluster, followKeys } from '../../store/cluster-client.ts';
 import { openMemoryStore } from '../../store/memory.ts';
 import { runTagqueue } from '../../tagqueue/main.ts';
 import { requireUplink } from '../node-options.ts';
 import { planeObject } from '../plane-object.ts';
 import { acknowledger } from './acknowledge.ts';
+import { followGuards } from './guard-rules.ts';
 import { followPlaneSettings } from './plane-settings.ts';
 import { runRole } from './role.ts';
 import { clientOfServer } from './server-client.ts';
@@ -30,7 +33,13 @@ export function tagqueue(args: readonly string[]): Promise<number> {
         fastPath: config.tagqueue.fastPath === 'auto',
         keepDays: config.usage.keepDays,
         settings: followPlaneSettings(node, cluster, keys),
-        cluster: { view: () => cluster.current(), server: client, probes: config.probes },
+        cluster: {
+          view: () => cluster.current(),
+          server: client,
+          probes: config.probes,
+          guards: followGuards(cluster),
+          externalBridge: bridgeName(node, 'external'),
+        },
         settled: acknowledger(client, node, signal, log),
         signal,
         log,

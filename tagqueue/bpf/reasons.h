@@ -38,6 +38,8 @@ enum reason {
   REASON_TUNNEL_PEER = 25,
   REASON_TUNNEL_DESTINATION = 26,
   REASON_TUNNEL_PORT = 27,
+  /* Userland's verdict on a flow to the outside; no program counts it. */
+  REASON_GUARD = 30,
 };
 
 /* Entries of the `drops` map, with room for reasons to come: its size is fixed once it is pinned. */

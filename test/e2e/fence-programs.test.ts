@@ -9,7 +9,7 @@ import { type Cidr, type Ipv4, numberToIpv4 } from '../../model/addresses.ts';
 import type { KeyEpoch, TenantTag } from '../../model/names.ts';
 import { decodeDrop } from '../../tagqueue/drop-record.ts';
 import * as maps from '../../tagqueue/maps.ts';
-import { DROP_REASONS, type DropReason } from '../../tagqueue/reasons.ts';
+import { type DropReason, PROGRAM_REASONS } from '../../tagqueue/reasons.ts';
 import { encodeTag } from '../../tagqueue/wire.ts';
 import { enterTunnel } from '../../tagqueue/wire-vxlan.ts';
 import { ALLOWED } from '../fence/allowed.ts';
@@ -74,7 +74,7 @@ describe('the maps', () => {
   });
 });
 
-describe.each(DROP_REASONS)('%s', (reason) => {
+describe.each(PROGRAM_REASONS)('%s', (reason) => {
   it.each(cases(reason))('refuses $program: $name', (refused) => {
     let after: TestRun | undefined;
     expect(
