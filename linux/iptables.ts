@@ -3,6 +3,7 @@
  * so this is for set-up and removal only.
  */
 import { SluiceError } from '../model/errors.ts';
+import { openNftables } from './nft.ts';
 import { type Argv, run } from './process.ts';
 
 export type IptablesTable = 'raw' | 'mangle';
@@ -62,6 +63,26 @@ export async function removeChains(
     await restore(backend, script, options);
   }
   return found;
+}
+
+/**
+ * Takes away what iptables-nft leaves of a table that was used once: built-in chains without rules. With them or
+ * without, packets fare the same, and the next use makes them again. In the current network namespace.
+ */
+export function removeEmptyTable(table: IptablesTable): void {
+  const nft = openNftables();
+  try {
+    const objects = nft.list(`table ip ${table}`);
+    const isEmpty = objects?.every(
+      ({ metainfo, table: itself, chain }) =>
+        metainfo !== undefined ||
+        itself !== undefined ||
+        (chain as { readonly policy?: string } | undefined)?.policy === 'accept',
+    );
+    if (isEmpty === true) nft.apply(`remove the empty table ${table}`, `delete table ip ${table}`);
+  } finally {
+    nft.close();
+  }
 }
 
 /** @returns whether every chain has as many rules as it should, and the jump to it stands first. */

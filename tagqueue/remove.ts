@@ -1,7 +1,7 @@
 /** Takes a node's plane down: the uplink is free again, and nothing is left in the kernel or on disk. */
 import { listPins, removePins, unmountBpffs } from '../linux/bpffs.ts';
 import { removeIfThere } from '../linux/files.ts';
-import { removeChains } from '../linux/iptables.ts';
+import { removeChains, removeEmptyTable } from '../linux/iptables.ts';
 import { listLinks } from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { detachProgram, listPrograms, removeIdleClsact } from '../linux/tc.ts';
@@ -35,7 +35,10 @@ export async function removePlane(node: NodeName, runDir: string, stateDir: stri
     removeIfThere(settingsFileOf(stateDir));
   }
   removeIfThere(rulesFileOf(stateDir));
-  found = (await removeChains([GUARD_CHAIN])) || found;
+  if (await removeChains([GUARD_CHAIN])) {
+    removeEmptyTable(GUARD_CHAIN.table);
+    found = true;
+  }
   return found;
 }
 

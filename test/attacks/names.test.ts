@@ -7,6 +7,7 @@ import { thisCheckout } from '../../lab/checkout.ts';
 import { createLab, type Lab, type LabContainer } from '../../lab/lab.ts';
 import { localClient } from '../../linux/api-client.ts';
 import { run } from '../../linux/process.ts';
+import { withoutCounts } from '../runtimes/traces.ts';
 import { line } from './attack.ts';
 
 const canary = mkdtempSync(path.join(tmpdir(), 'sluice-canary-'));
@@ -193,7 +194,7 @@ async function picture(): Promise<unknown> {
       snapshot,
       tokens: await server.request('GET', '/v1/tokens'),
       links: (await node.exec(['ip', '-br', 'link'])).split('\n').map((text) => text.split(/\s/)[0]),
-      rules: await node.exec(['nft', 'list', 'ruleset']),
+      rules: withoutCounts(await node.exec(['nft', 'list', 'ruleset'])),
       inside: await node.exec(['ip', '-netns', container.namespace, '-br', 'addr']),
       files: readdirSync(lab.directory, { recursive: true }).sort(),
       beside: readdirSync(path.dirname(thisCheckout().plugin)).sort(),
