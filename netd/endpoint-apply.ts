@@ -139,6 +139,9 @@ async function create(work: Work, nic: Nic): Promise<void> {
     peerMac: nic.mac,
     peerNetnsFd: containerOf(work).netns.fd,
   });
+  // What was let out for whoever had the address before is no way out for this one.
+  if (nic.side === 'external' && work.facts.guards.has(work.endpoint.tenant))
+    await work.kernel.conntrack.forgetSentBy(nic.address);
 }
 
 /** Both directions are guarded while the link is still down; an unbound port lets nothing through. */

@@ -63,8 +63,8 @@ async function buildPaths(lab: Lab, signal: AbortSignal): Promise<Record<Rival, 
   await lab.start(ROOM);
   for (const tenant of RIVALS) await lab.tenant(tenant);
   const to = { netns: lab.internet.netns, internal: lab.internet.address };
-  const guarded = { from: await lab.container('a', 'guarded', 'from'), to };
-  const free = { from: await lab.container('a', 'free', 'from'), to };
+  const guarded = { from: await lab.container('a', 'guarded', 'guarded'), to };
+  const free = { from: await lab.container('a', 'free', 'free'), to };
   await setRules(lab);
   await guardStands(lab, signal);
   return { guarded, free };

@@ -59,7 +59,7 @@ const RESTART_MS = 200;
 export function openGuard(options: GuardOptions): Guard {
   const conntrack = openConntrack();
   const state = new GuardState(options, conntrack);
-  const repair = setInterval(() => void state.keepChain(), REPAIR_MS);
+  const repair = setInterval(() => void state.repair(), REPAIR_MS);
   const sweep = setInterval(() => void state.sweep(), SWEEP_MS);
   return {
     setRules: (tenants) => state.setRules(tenants),
@@ -113,6 +113,11 @@ class GuardState {
 
   status(): GuardStatus {
     return { tenants: this.#rules?.length ?? 0, ready: this.#isUp, held: this.#held };
+  }
+
+  /** Programs are executed for it: only where somebody is guarded. */
+  async repair(): Promise<void> {
+    if (this.#rules !== undefined && this.#rules.length > 0) await this.keepChain();
   }
 
   /** The chain stands on every node: flows of tenants without rules bear their mark too, should they get rules. */
