@@ -137,11 +137,11 @@ export const arpFromHost = (mac: Mac, address: Ipv4): Buffer =>
   );
 /** The tag of a packet from the wire; whatever is given differs from the right one, under a MAC that fits it. */
 export function tag(
-  given: Partial<Flow> & { epoch?: KeyEpoch; secret?: Uint8Array; version?: number } = {},
+  given: Partial<Flow> & { epoch?: KeyEpoch; secret?: Uint8Array; version?: number; tenant?: TenantTag } = {},
 ): Buffer {
   const flow = { source: REMOTE, destination: OWN, protocol: PROTOCOL.udp, ...given };
   const secret = given.secret ?? SECRET;
-  const option = encodeTag(flow, TENANT, { epoch: given.epoch ?? EPOCH, secret });
+  const option = encodeTag(flow, given.tenant ?? TENANT, { epoch: given.epoch ?? EPOCH, secret });
   option[2] = given.version ?? 1;
   option.set(siphash24(secret, macInput(flow, option)), 8);
   return option;

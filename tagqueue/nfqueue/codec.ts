@@ -1,0 +1,185 @@
+/**
+ * The fence at the uplink for the packet path in userland: what uplink_out and uplink_in of tagqueue/bpf/fence.bpf.c do,
+ * check by check and byte by byte. Packets are changed where they stand; nothing is allocated.
+ */
+import { type DropReason, numberOfReason } from '../reasons.ts';
+import { TAG_BYTES, TAG_FORMAT, TAG_OPTION } from '../wire.ts';
+import { mac, siphash } from './siphash.ts';
+import { type FenceTables, isPeers } from './tables.ts';
+
+/** A reason's number, or ALLOWED. */
+export type Judgement = number;
+export const ALLOWED = 0;
+
+const refusal = (reason: DropReason): Judgement => numberOfReason(reason);
+const MALFORMED = refusal('malformed');
+const IP_OPTIONS = refusal('ip_options');
+const OTHER_TENANT = refusal('other_tenant');
+const UNTAGGED = refusal('untagged');
+const FOREIGN_SOURCE = refusal('foreign_source');
+const INTERNAL_LEAK = refusal('internal_leak');
+const NO_KEY = refusal('no_key');
+const NO_ROOM = refusal('no_room');
+const TAG_MALFORMED = refusal('tag_malformed');
+const TAG_VERSION = refusal('tag_version');
+const TAG_EPOCH = refusal('tag_epoch');
+const TAG_FORGED = refusal('tag_forged');
+
+/** Offsets in an IPv4 header (RFC 791); the tag stands behind the 20 bytes. */
+const TOTAL_LENGTH = 2;
+const PROTOCOL = 9;
+const CHECKSUM = 10;
+const SOURCE = 12;
+const DESTINATION = 16;
+const PLAIN_BYTES = 20;
+const TAGGED_BYTES = PLAIN_BYTES + TAG_BYTES;
+const LONGEST_PACKET = 0xffff;
+const LARGEST_TENANT = 0xff_ff_ff;
+
+/** A packet, and what became of it. One object serves for all. */
+export interface Passage {
+  readonly bytes: DataView;
+  /** Where the packet stands, from its IPv4 header on. At least TAG_BYTES before it are free. */
+  at: number;
+  length: number;
+  mark: number;
+  /** Whether bytes or place of the packet differ from before. */
+  changed: boolean;
+}
+
+/** A packet about to leave by the uplink: one for another node gets the tag of the tenant in its mark. */
+export function judgeOut(tables: FenceTables, packet: Passage): Judgement {
+  const { bytes, at } = packet;
+  packet.changed = false;
+  if (packet.length < PLAIN_BYTES) return MALFORMED;
+  const source = bytes.getUint32(at + SOURCE);
+  if (!inPool(tables, bytes.getUint32(at + DESTINATION)))
+    return inPool(tables, source) ? INTERNAL_LEAK : ALLOWED;
+
+  const tenant = tables.tagOfIndex[(packet.mark & tables.markMask) >>> tables.markShift] ?? 0;
+  if (tenant === 0) return UNTAGGED;
+  if ((source & tables.ownMask) >>> 0 !== tables.own) return FOREIGN_SOURCE;
+  if ((bytes.getUint8(at) & 15) * 4 !== PLAIN_BYTES) return IP_OPTIONS;
+  if (tables.valid[tables.epoch] !== 1) return NO_KEY;
+  return putTag(tables, packet, tenant);
+}
+
+/** A packet that came in by the uplink: one for this node's containers must have an authentic tag, which becomes a mark. */
+export function judgeIn(tables: FenceTables, packet: Passage): Judgement {
+  const { bytes, at } = packet;
+  packet.changed = false;
+  packet.mark = (packet.mark & ~tables.markMask) >>> 0;
+  if (packet.length < PLAIN_BYTES) return MALFORMED;
+  const source = bytes.getUint32(at + SOURCE);
+  if (!inPool(tables, bytes.getUint32(at + DESTINATION)))
+    return inPool(tables, source) ? INTERNAL_LEAK : ALLOWED;
+
+  if ((bytes.getUint8(at) & 15) * 4 === PLAIN_BYTES) return UNTAGGED;
+  if (!isPeers(tables, source)) return FOREIGN_SOURCE;
+  return takeTag(tables, packet);
+}
+
+function inPool({ pool, poolMask }: FenceTables, address: number): boolean {
+  return (address & poolMask) >>> 0 === pool;
+}
+
+function putTag(tables: FenceTables, packet: Passage, tenant: number): Judgement {
+  const { bytes } = packet;
+  const total = bytes.getUint16(packet.at + TOTAL_LENGTH) + TAG_BYTES;
+  if (total > LONGEST_PACKET) return NO_ROOM;
+  const at = packet.at - TAG_BYTES;
+  for (let offset = 0; offset < PLAIN_BYTES; offset += 4)
+    bytes.setUint32(at + offset, bytes.getUint32(packet.at + offset));
+
+  const tag = at + PLAIN_BYTES;
+  bytes.setUint16(tag, (TAG_OPTION << 8) | TAG_BYTES);
+  bytes.setUint8(tag + 2, TAG_FORMAT);
+  bytes.setUint8(tag + 3, tables.epoch);
+  bytes.setUint32(tag + 4, tenant);
+  hashTag(tables, bytes, at);
+  bytes.setUint32(tag + 8, mac[0] ?? 0, true);
+  bytes.setUint32(tag + 12, mac[1] ?? 0, true);
+  resizeHeader(bytes, at, TAGGED_BYTES, total, sumOfTag(bytes, tag));
+  packet.at = at;
+  packet.length += TAG_BYTES;
+  packet.mark = (packet.mark & ~tables.markMask) >>> 0;
+  packet.changed = true;
+  return ALLOWED;
+}
+
+function takeTag(tables: FenceTables, packet: Passage): Judgement {
+  const { bytes, at } = packet;
+  const total = bytes.getUint16(at + TOTAL_LENGTH);
+  const headerBytes = (bytes.getUint8(at) & 15) * 4;
+  if (headerBytes !== TAGGED_BYTES || packet.length < TAGGED_BYTES || total < TAGGED_BYTES)
+    return TAG_MALFORMED;
+  const refused = checkTag(tables, bytes, at);
+  if (refused !== ALLOWED) return refused;
+
+  const tag = at + PLAIN_BYTES;
+  const tenant = bytes.getUint32(tag + 4) & LARGEST_TENANT;
+  // In one's complement, taking a word off a sum is adding its complement.
+  resizeHeader(bytes, at, PLAIN_BYTES, total - TAG_BYTES, (TAG_BYTES / 2) * 0xffff - sumOfTag(bytes, tag));
+  const plain = at + TAG_BYTES;
+  for (let offset = PLAIN_BYTES - 4; offset >= 0; offset -= 4)
+    bytes.setUint32(plain + offset, bytes.getUint32(at + offset));
+  packet.at = plain;
+  packet.length -= TAG_BYTES;
+  packet.changed = true;
+
+  const mark = tables.markOfTag.get(tenant);
+  if (mark === undefined) return OTHER_TENANT; // nobody of this tenant is here to hear it
+  packet.mark = (packet.mark | mark) >>> 0;
+  return ALLOWED;
+}
+
+/** Everything a tag must be, in the order of docs/tag-wire-format.md. */
+function checkTag(tables: FenceTables, bytes: DataView, at: number): Judgement {
+  const tag = at + PLAIN_BYTES;
+  if (bytes.getUint16(tag) !== ((TAG_OPTION << 8) | TAG_BYTES)) return TAG_MALFORMED;
+  const tenant = bytes.getUint32(tag + 4);
+  if (tenant === 0 || tenant > LARGEST_TENANT) return TAG_MALFORMED;
+  if (bytes.getUint8(tag + 2) !== TAG_FORMAT) return TAG_VERSION;
+  if (tables.valid[bytes.getUint8(tag + 3)] !== 1) return TAG_EPOCH;
+  hashTag(tables, bytes, at);
+  // Both halves are always compared: how long it takes does not tell where a guess went wrong.
+  const differs =
+    (bytes.getUint32(tag + 8, true) ^ (mac[0] ?? 0)) | (bytes.getUint32(tag + 12, true) ^ (mac[1] ?? 0));
+  return differs === 0 ? ALLOWED : TAG_FORGED;
+}
+
+/** Leaves in `mac` what the tag of the packet at `at` should have. */
+function hashTag({ keys }: FenceTables, bytes: DataView, at: number): void {
+  const tag = at + PLAIN_BYTES;
+  const epoch = bytes.getUint8(tag + 3);
+  siphash(
+    keys,
+    epoch * 4,
+    bytes.getUint32(at + SOURCE, true),
+    bytes.getUint32(at + DESTINATION, true),
+    bytes.getUint8(tag + 2) | (epoch << 8) | (bytes.getUint8(at + PROTOCOL) << 16),
+    bytes.getUint32(tag + 4, true) & ~0xff,
+  );
+}
+
+function sumOfTag(bytes: DataView, tag: number): number {
+  let sum = 0;
+  for (let offset = 0; offset < TAG_BYTES; offset += 2) sum += bytes.getUint16(tag + offset);
+  return sum;
+}
+
+/**
+ * Changes header length and total length, and the checksum by the difference (RFC 1624), so that a header which was
+ * damaged before stays recognisably damaged.
+ * @param change  what the options add to the header's sum
+ */
+function resizeHeader(bytes: DataView, at: number, headerBytes: number, total: number, change: number): void {
+  const first = bytes.getUint16(at);
+  const changed = (first & 0xf0ff) | ((headerBytes / 4) << 8);
+  let sum = (~bytes.getUint16(at + CHECKSUM) & 0xffff) + change;
+  sum += (~first & 0xffff) + (~bytes.getUint16(at + TOTAL_LENGTH) & 0xffff) + changed + total;
+  for (let fold = 0; fold < 4; fold++) sum = (sum & 0xffff) + (sum >>> 16);
+  bytes.setUint16(at, changed);
+  bytes.setUint16(at + TOTAL_LENGTH, total);
+  bytes.setUint16(at + CHECKSUM, ~sum & 0xffff);
+}
