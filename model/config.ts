@@ -54,6 +54,8 @@ export const Config = z.strictObject({
     .strictObject({
       /** Another eBPF object than the one set-up built. The mutation tests use it to prove that each check is needed. */
       object: z.string().optional(),
+      /** What enforces: `auto` is eBPF where it can be had, else packet queues to userland. */
+      plane: z.enum(['auto', 'ebpf', 'nfqueue']).default('auto'),
       /** `auto`: packets between containers go past bridge, routing and netfilter; `off`: they take the long way. */
       fastPath: z.enum(['auto', 'off']).default('auto'),
     })

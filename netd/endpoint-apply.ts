@@ -146,6 +146,7 @@ async function create(work: Work, nic: Nic): Promise<void> {
 
 /** Both directions are guarded while the link is still down; an unbound port lets nothing through. */
 async function fence({ kernel: { route }, plane: { programs }, hostLink }: Work, nic: Nic): Promise<void> {
+  if (programs === undefined) return;
   const { index: ifindex } = await hostLink(nic.hostIf);
   const attach = (direction: Direction, { fd }: BpfProgram, name: string): Promise<void> =>
     attachProgram(route, { ifindex, direction, programFd: fd, name });

@@ -59,7 +59,10 @@ export async function observeEndpoint(
   return {
     nics,
     published: picture.published,
-    programs: { ingress: plane.programs.port_in.id, egress: plane.programs.port_out.id },
+    programs: plane.programs && {
+      ingress: plane.programs.port_in.id,
+      egress: plane.programs.port_out.id,
+    },
   };
 }
 

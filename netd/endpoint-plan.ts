@@ -38,8 +38,8 @@ export interface ObservedEndpoint {
   readonly nics: ReadonlyMap<Side, ObservedNic>;
   /** Elements of the port maps, as words. */
   readonly published: ReadonlySet<string>;
-  /** Kernel ids of the programs that belong at every port. */
-  readonly programs: { readonly ingress: number; readonly egress: number };
+  /** Kernel ids of the programs that belong at every port; undefined where the plane needs none. */
+  readonly programs: { readonly ingress: number; readonly egress: number } | undefined;
 }
 
 /** In the order of doing: the fence stands before anything can flow, and ports open last. */
@@ -104,6 +104,7 @@ function fenceFault(
   { programs }: ObservedNic,
   wanted: ObservedEndpoint['programs'],
 ): string | undefined {
+  if (wanted === undefined) return undefined;
   if (programs.ingress === wanted.ingress && programs.egress === wanted.egress) return undefined;
   return `${nic.hostIf} lacks the fence's programs`;
 }

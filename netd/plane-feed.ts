@@ -4,7 +4,8 @@ import type { ApiClient } from '../linux/api-client.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
 import type { MarkMask } from '../model/mark.ts';
-import { PlaneIds } from '../tagqueue/plane-ids.ts';
+import { openNfqueuePorts } from '../tagqueue/nfqueue/ports.ts';
+import { AnyPlaneIds } from '../tagqueue/plane-ids.ts';
 import { openPortPlane, type PortPlane } from '../tagqueue/port-binding.ts';
 
 const RETRY_MS = 200;
@@ -29,7 +30,7 @@ export function followPlane(
   async function follow(): Promise<void> {
     for await (const line of tagqueue.stream('/v1/plane?watch=1', signal)) {
       retire(plane);
-      plane = openPortPlane(PlaneIds.parse(line), markMask);
+      plane = openAny(line, markMask);
       changed();
     }
   }
@@ -46,6 +47,12 @@ export function followPlane(
 
   void followForEver();
   return { current: () => plane };
+}
+
+/** @throws SluiceError `try_again` when the plane was replaced meanwhile */
+function openAny(line: unknown, markMask: MarkMask): PortPlane {
+  const ids = AnyPlaneIds.parse(line);
+  return 'nfqueue' in ids ? openNfqueuePorts(ids.nfqueue.table, markMask) : openPortPlane(ids, markMask);
 }
 
 /** An ADD under way may still hold the plane: closed at once, its descriptors could come to mean something else. */

@@ -17,6 +17,8 @@ export interface Tunnel {
   readonly port: number;
 }
 
+type Programs = NonNullable<PortPlane['programs']>;
+
 export type TunnelAction =
   | { readonly do: 'remove'; readonly index: number }
   | { readonly do: 'create' }
@@ -49,6 +51,11 @@ export async function keepTunnel(
   wanted: Tunnel,
 ): Promise<boolean> {
   const link = await findLink(route, wanted.name);
+  // A plane without programs has no tunnel, and nobody to fence one.
+  if (programs === undefined) {
+    if (link?.kind === 'vxlan') await removeLink(route, link.index);
+    return link?.kind === 'vxlan';
+  }
   const attached = link === undefined ? [] : await listPrograms(route, link.index);
   const fenced = [programs.port_in.id, programs.port_out.id].every((id) =>
     attached.some(({ programId }) => programId === id),
@@ -60,7 +67,7 @@ export async function keepTunnel(
 
 async function applyOne(
   route: Netlink,
-  programs: PortPlane['programs'],
+  programs: Programs,
   { name, port }: Tunnel,
   action: TunnelAction,
 ): Promise<void> {
@@ -83,7 +90,7 @@ function disableIpv6(name: IfName): void {
   if (readSysctl(setting) !== undefined) writeSysctl(setting, '1');
 }
 
-async function fence(route: Netlink, programs: PortPlane['programs'], ifindex: number): Promise<void> {
+async function fence(route: Netlink, programs: Programs, ifindex: number): Promise<void> {
   const attach = (direction: Direction, programFd: number, name: string): Promise<void> =>
     attachProgram(route, { ifindex, direction, programFd, name });
   await addClsact(route, ifindex);

@@ -1,7 +1,7 @@
 /** What the plane refused: exact totals, and packet by packet the last of each tenant, for whoever asks or follows. */
 import { type BpfMap, mapEntries, sumPerCpu } from '../linux/bpf.ts';
 import { interfaceName } from '../linux/interface-name.ts';
-import { openRing, type RingReader } from '../linux/ring.ts';
+import type { RingReader } from '../linux/ring.ts';
 import type { DropEvent, MissedEvents } from '../model/drop.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
@@ -65,17 +65,16 @@ export interface DropLog {
 
 export interface DropLogOptions {
   readonly node: NodeName;
-  /** The map of this name. */
-  readonly dropLog: BpfMap;
+  /** Of what the plane refuses; closed with the log. */
+  readonly records: RingReader;
   readonly names: DropNames;
   readonly log: Log;
 }
 
 /** Reads from now on; what was refused before is counted only. */
-export function openDropLog({ node, dropLog, names, log }: DropLogOptions): DropLog {
+export function openDropLog({ node, records: ring, names, log }: DropLogOptions): DropLog {
   const recent = createRecent<DropEvent>(KEPT_PER_TENANT, TENANTS_KEPT);
   const feed = createFeed<DropEvent>();
-  const ring = openRing(dropLog);
   let busy = false;
 
   function add(events: readonly DropEvent[]): void {

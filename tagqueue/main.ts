@@ -7,18 +7,21 @@ import { asSluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
 import type { Log } from '../model/log.ts';
 import type { IfName } from '../model/names.ts';
+import type { Accounting } from './accounts/collector.ts';
 import { openAccounting } from './accounts/open.ts';
 import { createDropNames } from './drop-names.ts';
 import { reportDrops } from './drop-report.ts';
 import { openDropLog } from './drops.ts';
 import type { TenantRules } from './guard/messages.ts';
 import { startGuard } from './guard/role.ts';
-import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
+import type { PlaneOptions } from './plane.ts';
 import { type Prober, startProber } from './probes/prober.ts';
+import { openRunningPlane, type PlaneChoice, type RunningPlane } from './running-plane.ts';
 import { FENCED, tagqueueRoutes, UNFENCE } from './server.ts';
 import { loadSettings, type PlaneSettings, saveSettings, settingsFileOf } from './settings.ts';
 
 export interface TagqueueOptions extends PlaneOptions {
+  readonly plane: PlaneChoice;
   readonly stateDir: string;
   /** Days after which the hours of usage are forgotten. */
   readonly keepDays: number;
@@ -53,16 +56,21 @@ export function tagqueueSocketOf(runDir: string): string {
 export async function runTagqueue(options: TagqueueOptions): Promise<void> {
   const file = settingsFileOf(options.stateDir);
   const saved = loadSettings(file, options.log);
-  const plane = await openPlane(options, saved);
-  const accounting = openAccounting(plane.map, options);
+  const plane = await openRunningPlane(options, saved);
   const netd = localClient(`${options.runDir}/netd.sock`, { timeoutMs: NETD_WITHIN_MS });
   const names = createDropNames(() => options.cluster?.view(), netd);
-  const drops = openDropLog({ node: options.node, dropLog: plane.map('drop_log'), names, log: options.log });
-  const prober = options.cluster && startProber({ ...options, ...options.cluster, plane });
-  const guard = options.cluster && startGuard(plane, drops, names, options, options.cluster);
+  const drops = openDropLog({ ...options, records: plane.refusals(), names });
+  const accounting: Accounting | undefined = plane.ebpf && openAccounting(plane.ebpf.map, options);
+  // Probes and guard read whose packet it is from the programs' maps.
+  const { cluster } = options;
+  const prober = plane.ebpf && cluster && startProber({ ...options, ...cluster, plane: plane.ebpf });
+  const guard = plane.ebpf && cluster && startGuard(plane.ebpf, drops, names, options, cluster);
   if (saved !== undefined) prober?.learn(saved);
   try {
-    const routes = tagqueueRoutes({ plane, drops, names, prober, accounting, guard });
+    const routes =
+      plane.ebpf && accounting
+        ? tagqueueRoutes({ plane: plane.ebpf, drops, names, prober, accounting, guard })
+        : plane.routes(drops);
     const api = await serveLocal(tagqueueSocketOf(options.runDir), routes, options.log);
     void followSettings(plane, prober, file, options);
     if (options.cluster !== undefined)
@@ -73,13 +81,13 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
     await guard?.close();
     drops.close();
     netd.close();
-    accounting.close();
+    accounting?.close();
     await plane.close();
   }
 }
 
 async function followSettings(
-  plane: Plane,
+  plane: RunningPlane,
   prober: Prober | undefined,
   file: string,
   { settings, settled, signal, log }: TagqueueOptions,
@@ -94,7 +102,7 @@ async function followSettings(
       await plane.settle(next);
       tellChange(before, next, log);
       before = next;
-      if (plane.problem() === undefined) settled?.(plane.state.get().keys);
+      if (plane.problem() === undefined) settled?.(plane.keys());
     }
   } catch (error) {
     log.error(

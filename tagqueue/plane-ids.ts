@@ -12,3 +12,12 @@ export const PlaneIds = z.strictObject({
   maps: z.record(z.enum(MAP_NAMES), KernelId),
 });
 export type PlaneIds = z.infer<typeof PlaneIds>;
+
+/** The same question's answer where the plane is rules and packet queues: everything is in this table of the family bridge. */
+export const NfqueuePlaneIds = z.strictObject({
+  node: NodeName,
+  nfqueue: z.strictObject({ table: z.string().regex(/^[a-z0-9_]+$/) }),
+});
+export type NfqueuePlaneIds = z.infer<typeof NfqueuePlaneIds>;
+
+export const AnyPlaneIds = z.union([PlaneIds, NfqueuePlaneIds]);

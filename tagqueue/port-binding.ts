@@ -44,7 +44,8 @@ export interface AccountName {
 
 /** A node's plane, open in this process. Every call is some system calls: microseconds, nothing is executed. */
 export interface PortPlane extends Disposable {
-  readonly programs: { readonly port_in: BpfProgram; readonly port_out: BpfProgram };
+  /** What is attached to every port; undefined where the kernel's own rules judge, and nothing has to be. */
+  readonly programs: { readonly port_in: BpfProgram; readonly port_out: BpfProgram } | undefined;
   /**
    * Opens the port for its container, and for nobody else. Repeating it replaces the binding.
    * @throws SluiceError `limited` when this node has as many tenants as the mark can tell apart

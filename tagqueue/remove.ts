@@ -10,6 +10,7 @@ import { collectLast } from './accounts/open.ts';
 import { GUARD_CHAIN } from './guard/chain.ts';
 import { rulesFileOf } from './guard/role.ts';
 import { PROGRAM_NAMES } from './maps.ts';
+import { removeNfqueuePlane } from './nfqueue/plane.ts';
 import { tcNameOf } from './observe.ts';
 import { bpffsOf, pinDirectoryOf } from './pins.ts';
 import { settingsFileOf } from './settings.ts';
@@ -20,6 +21,21 @@ import { settingsFileOf } from './settings.ts';
  * @throws SluiceError `kernel_refused`; `store_failed` when the last of what was counted could not be written down
  */
 export async function removePlane(node: NodeName, runDir: string, stateDir: string): Promise<boolean> {
+  try {
+    const programs = await removeEbpfPlane(node, runDir, stateDir);
+    const rules = await removeNfqueuePlane(node);
+    return programs || rules;
+  } finally {
+    removeIfThere(settingsFileOf(stateDir));
+  }
+}
+
+/**
+ * Takes the programs and maps away, and leaves what the node knows of the cluster.
+ * @returns false when there were none
+ * @throws SluiceError `kernel_refused`; `store_failed` when the last of what was counted could not be written down
+ */
+export async function removeEbpfPlane(node: NodeName, runDir: string, stateDir: string): Promise<boolean> {
   let found = listPins(pinDirectoryOf(runDir, node)).length > 0;
   const route = openNetlink(NETLINK_ROUTE);
   try {
@@ -32,7 +48,6 @@ export async function removePlane(node: NodeName, runDir: string, stateDir: stri
   } finally {
     removePins(pinDirectoryOf(runDir, node));
     if (listPins(bpffsOf(runDir)).length === 0) unmountBpffs(bpffsOf(runDir));
-    removeIfThere(settingsFileOf(stateDir));
   }
   removeIfThere(rulesFileOf(stateDir));
   if (await removeChains([GUARD_CHAIN])) {

@@ -51,14 +51,7 @@ export function tagqueueRoutes({ plane, drops, names, prober, accounting, guard 
       contentType: METRICS_TYPE,
     })),
     route('/v1/drops', () => ({ json: { drops: counted(plane, names, guard) } })),
-    route('/v1/drops/recent', ({ query }) => {
-      const filter = filterOf(query);
-      return { json: { items: drops.recent().filter((event) => isWanted(event, filter)) } };
-    }),
-    route('/v1/drops/events', ({ query, signal }) => {
-      const filter = filterOf(query);
-      return { stream: drops.follow(signal, (event) => isWanted(event, filter)) };
-    }),
+    ...dropEventRoutes(drops),
     ...(prober === undefined
       ? []
       : [
@@ -68,6 +61,28 @@ export function tagqueueRoutes({ plane, drops, names, prober, accounting, guard 
             handle: async () => ({ json: await prober.tryCarriers() }),
           } as const,
         ]),
+  ];
+}
+
+/** Refused packets one by one, the same on every plane. */
+export function dropEventRoutes(drops: DropLog): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/v1/drops/recent',
+      handle: ({ query }) => {
+        const filter = filterOf(query);
+        return { json: { items: drops.recent().filter((event) => isWanted(event, filter)) } };
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/drops/events',
+      handle: ({ query, signal }) => {
+        const filter = filterOf(query);
+        return { stream: drops.follow(signal, (event) => isWanted(event, filter)) };
+      },
+    },
   ];
 }
 

@@ -26,6 +26,7 @@ export function tagqueue(args: readonly string[]): Promise<number> {
         uplink: requireUplink(role),
         runDir: places.runDir,
         stateDir: places.stateDir,
+        plane: config.tagqueue.plane,
         object: config.tagqueue.object ?? planeObject(),
         etherTypes: config.network.allowedEtherTypes,
         markMask: config.network.markMask,

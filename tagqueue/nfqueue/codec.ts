@@ -3,7 +3,8 @@
  * check by check and byte by byte. Packets are changed where they stand; nothing is allocated.
  */
 import { type DropReason, numberOfReason } from '../reasons.ts';
-import { TAG_BYTES, TAG_FORMAT, TAG_OPTION } from '../wire.ts';
+import { TAG_FORMAT } from '../token.ts';
+import { TAG_BYTES, TAG_OPTION } from '../wire.ts';
 import { mac, siphash } from './siphash.ts';
 import { type FenceTables, isPeers } from './tables.ts';
 

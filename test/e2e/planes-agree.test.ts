@@ -77,7 +77,7 @@ beforeAll(() => {
   builds = new FenceBuilds();
   fence = loadFence(builds.build());
   furnish(fence, 1, {});
-  updateMap(fence.map('conf'), maps.indexKey(0), maps.encodeConf(CONF));
+  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf(CONF));
 });
 afterAll(() => {
   fence[Symbol.dispose]();

@@ -115,11 +115,12 @@ describe('tagqueue', () => {
 
   it('tells netd where the plane is, by ids that work in any process', async () => {
     using plane = openPortPlane(before, MARK_MASK);
-    expect(plane.programs.port_in.id).toBe(before.programs.port_in);
+    const programs = plane.programs!;
+    expect(programs.port_in.id).toBe(before.programs.port_in);
     await addClsact(wire.route, port.near);
     for (const [direction, program] of [
-      ['ingress', plane.programs.port_in],
-      ['egress', plane.programs.port_out],
+      ['ingress', programs.port_in],
+      ['egress', programs.port_out],
     ] as const) {
       const name = `sluice_${program.name}`;
       await attachProgram(wire.route, { ifindex: port.near, direction, programFd: program.fd, name });

@@ -1,0 +1,281 @@
+/** The plane without eBPF, kept as it should be: rules in the kernel, and workers at the packet queues. */
+import { availableParallelism } from 'node:os';
+import { applyChains, chainsStand, removeChains } from '../../linux/iptables.ts';
+import { queueCounters } from '../../linux/nfqueue.ts';
+import { type Nftables, openNftables } from '../../linux/nft.ts';
+import { watchNftables } from '../../linux/nft-watch.ts';
+import type { RingReader } from '../../linux/ring.ts';
+import { asSluiceError, SluiceError } from '../../model/errors.ts';
+import type { HeldKeys } from '../../model/keys.ts';
+import type { Log } from '../../model/log.ts';
+import { indexOfMark, type MarkMask } from '../../model/mark.ts';
+import type { IfName, NodeName } from '../../model/names.ts';
+import type { DropCount } from '../drops.ts';
+import { createLatest, type Latest } from '../latest.ts';
+import type { NfqueuePlaneIds } from '../plane-ids.ts';
+import { DROP_REASONS, meaningOfReason, numberOfReason } from '../reasons.ts';
+import type { PlaneSettings } from '../settings.ts';
+import { chainNames, counterOf, fenceTable } from './names.ts';
+import { commonScript } from './port-rules.ts';
+import { listBlocks, listPorts } from './ports.ts';
+import type { FenceFacts } from './tables.ts';
+import { queueChains, type WireRules, wireScript } from './wire-rules.ts';
+import { startWorkers, type WorkerCounters, type Workers } from './workers.ts';
+
+export interface NfqueuePlaneOptions {
+  readonly node: NodeName;
+  readonly uplink: IfName;
+  readonly etherTypes: readonly number[];
+  readonly markMask: MarkMask;
+  /** UDP port of the hosts' tunnels, which containers must not reach. */
+  readonly vxlanPort: number;
+  readonly log: Log;
+}
+
+export interface NfqueuePlaneState {
+  readonly ids: NfqueuePlaneIds;
+  /** Whether the uplink is guarded too; before that the node has not heard from the server. */
+  readonly guarded: boolean;
+  /** What the workers have. */
+  readonly keys: HeldKeys;
+  /** Whether this node was shut out of the cluster: then it has no keys. */
+  readonly fenced: boolean;
+}
+
+export interface NfqueueCounters extends WorkerCounters {
+  /** Packets dropped by the kernel because userland was too slow. */
+  readonly queueDrops: number;
+  /** Packets that wait for a verdict now. */
+  readonly waiting: number;
+}
+
+export interface NfqueuePlane {
+  readonly state: Latest<NfqueuePlaneState>;
+  /** The last attempt's failure, as long as it has not been made good. */
+  problem(): SluiceError | undefined;
+  /** Makes the plane what these settings want, in turn behind what is under way. */
+  settle(settings: PlaneSettings | undefined): Promise<void>;
+  drops(): DropCount[];
+  counters(): NfqueueCounters;
+  /** Packets refused at the uplink, from now on; those refused at ports are only counted. */
+  refusals(): RingReader;
+  /** Ends the workers. The rules stay: what is for the uplink is dropped until somebody reads the queues again. */
+  close(): Promise<void>;
+}
+
+const REPAIR_MS = 10_000;
+const WORKERS_START_MS = 10_000;
+/** Clear of the low numbers that people choose by hand. */
+const FIRST_QUEUE = 24_064;
+const MOST_QUEUES = 4;
+
+/**
+ * Opens the plane in the current network namespace.
+ * @throws SluiceError when its rules cannot even be made once
+ */
+export async function openNfqueuePlane(
+  options: NfqueuePlaneOptions,
+  first: PlaneSettings | undefined,
+): Promise<NfqueuePlane> {
+  const { node, markMask, log } = options;
+  const nft = openNftables();
+  const table = fenceTable(node);
+  const state = createLatest<NfqueuePlaneState>({
+    ids: { node, nfqueue: { table } },
+    guarded: false,
+    keys: { accepts: [], sends: null },
+    fenced: false,
+  });
+  let settings = first;
+  let problem: SluiceError | undefined;
+  let workers: Workers | undefined;
+  let told = '';
+  let last: Promise<void> = Promise.resolve();
+
+  /** What the workers go by: the cluster's settings, and what netd has bound. */
+  function tell(known: PlaneSettings): void {
+    const facts = factsOf(known, nft, table, markMask);
+    const text = JSON.stringify(facts);
+    if (workers !== undefined && text === told) return;
+    told = text;
+    if (workers === undefined) workers = startWorkers(queueNumbers(), facts, log);
+    else workers.post(facts);
+  }
+  async function reconcile(): Promise<void> {
+    const rules = { table, markMask, internalPool: settings?.internalPool };
+    nft.apply('write the rules of ports', commonScript({ ...rules, ...options }));
+    if (settings === undefined) return;
+    const wire = wireRulesOf(options, settings);
+    nft.apply('write the rules of the uplink', wireScript(wire));
+    const chains = queueChains(wire);
+    if (!(await chainsStand(chains))) await applyChains(chains);
+    tell(settings);
+    if ((await workers?.reading(WORKERS_START_MS)) !== true) throw idle();
+    state.set({ ...state.get(), guarded: true, keys: heldKeys(settings), fenced: settings.fenced });
+    if (settings.carrier !== 'option') throw foreignCarrier();
+  }
+  async function run(): Promise<void> {
+    try {
+      await reconcile();
+      problem = undefined;
+    } catch (error) {
+      problem = asSluiceError(error);
+      log.error({ reason: problem.message, hint: problem.hint }, 'the plane is not as it should be');
+    }
+  }
+  function settle(next: PlaneSettings | undefined): Promise<void> {
+    settings = next;
+    last = last.then(run);
+    return last;
+  }
+
+  await settle(first);
+  if (problem !== undefined && !state.get().guarded) {
+    await workers?.close();
+    nft.close();
+    throw problem;
+  }
+  const watch = watchNftables(() => {
+    if (settings !== undefined && workers !== undefined) tell(settings);
+  });
+  const repair = setInterval(() => void settle(settings), REPAIR_MS);
+  return {
+    state,
+    problem: () => problem,
+    settle,
+    drops: () => countDrops(nft, table, workers?.counters().refused ?? []),
+    counters: () => countersOf(workers),
+    refusals: () => lateReader(() => workers),
+    async close(): Promise<void> {
+      clearInterval(repair);
+      watch.close();
+      await last;
+      await workers?.close();
+      nft.close();
+    },
+  };
+}
+
+function heldKeys({ keys }: PlaneSettings): HeldKeys {
+  return { accepts: keys.keys.map(({ epoch }) => epoch), sends: keys.keys.length > 0 ? keys.current : null };
+}
+
+/** The workers start only when the node has heard from the server. */
+function lateReader(workers: () => Workers | undefined): RingReader {
+  let reader: RingReader | undefined;
+  return {
+    consume(): Buffer[] {
+      reader ??= workers()?.watch();
+      return reader?.consume() ?? [];
+    },
+    [Symbol.dispose]: () => reader?.[Symbol.dispose](),
+  };
+}
+
+function queueNumbers(): number[] {
+  return Array.from({ length: queueCount() }, (_, index) => FIRST_QUEUE + index);
+}
+
+/** A power of two: flows are told apart by bits. */
+function queueCount(): number {
+  return Math.min(MOST_QUEUES, 2 ** Math.floor(Math.log2(availableParallelism())));
+}
+
+function wireRulesOf(
+  { node, uplink, markMask }: NfqueuePlaneOptions,
+  { internalPool }: PlaneSettings,
+): WireRules {
+  return { node, uplink, internalPool, markMask, firstQueue: FIRST_QUEUE, queues: queueCount() };
+}
+
+function factsOf(
+  { internalPool, ownBlock, keys }: PlaneSettings,
+  nft: Nftables,
+  table: string,
+  markMask: MarkMask,
+): FenceFacts {
+  const tenants = new Map([...listPorts(nft, table).values()].map(({ mark, tag }) => [mark, tag]));
+  return {
+    ...{ internalPool, ownBlock, keys, markMask },
+    tenants: [...tenants].map(([mark, tag]) => [indexOfMark(mark, markMask), tag]),
+    peerBlocks: [...listBlocks(nft, table).keys()],
+  };
+}
+
+function idle(): SluiceError {
+  return new SluiceError(
+    'kernel_refused',
+    'the workers at the packet queues do not read',
+    'the log says why: another process may have the queues',
+  );
+}
+
+/** Everything is dropped then, in both directions: what is sent has a tag, and what comes is UDP that nobody opens. */
+function foreignCarrier(): SluiceError {
+  return new SluiceError(
+    'conflict',
+    'the cluster sends through vxlan, which the plane nfqueue cannot carry: this node reaches no other one',
+    'set the carrier `option` for the cluster, or use the eBPF plane here',
+  );
+}
+
+/** The kernel's own counters and the workers', by the same reasons. */
+function countDrops(nft: Nftables, table: string, refused: readonly number[]): DropCount[] {
+  const ports = namedCounters(nft, 'bridge', table);
+  const wire = namedCounters(nft, 'ip', table);
+  return DROP_REASONS.map((reason) => ({
+    reason,
+    meaning: meaningOfReason(reason),
+    tenants: [],
+    packets:
+      (ports.get(counterOf(reason)) ?? 0) +
+      (wire.get(counterOf(reason)) ?? 0) +
+      (refused[numberOfReason(reason)] ?? 0),
+  }));
+}
+
+function namedCounters(nft: Nftables, family: 'bridge' | 'ip', table: string): Map<string, number> {
+  const listed = nft.list(`counters table ${family} ${table}`) ?? [];
+  return new Map(
+    listed.flatMap((object) => {
+      const counter = object['counter'] as { name: string; packets: number } | undefined;
+      return counter === undefined ? [] : [[counter.name, counter.packets] as const];
+    }),
+  );
+}
+
+function countersOf(workers: Workers | undefined): NfqueueCounters {
+  const own = queueCounters().filter(({ queue }) => queueNumbers().includes(queue));
+  const none = { refused: [], tagged: 0, verified: 0, overruns: 0, restarts: 0 };
+  return {
+    ...(workers?.counters() ?? none),
+    queueDrops: own.reduce((sum, { dropped, userDropped }) => sum + dropped + userDropped, 0),
+    waiting: own.reduce((sum, { waiting }) => sum + waiting, 0),
+  };
+}
+
+/**
+ * Takes the plane's rules away. Call it when the node's containers are gone, or when another plane judges them.
+ * Repeating it is no error.
+ * @returns whether there were any
+ */
+export async function removeNfqueuePlane(node: NodeName): Promise<boolean> {
+  const table = fenceTable(node);
+  const nft = openNftables();
+  try {
+    const families = (['bridge', 'ip'] as const).filter(
+      (family) => nft.list(`counters table ${family} ${table}`) !== undefined,
+    );
+    const { arrivals, departures } = chainNames(node);
+    // The ports' marks go first: while packets that bear them are under way, nobody lets them onto the wire.
+    if (families.includes('bridge')) nft.apply('remove the fence of ports', `delete table bridge ${table}`);
+    if (families.includes('ip')) nft.apply('remove the fence of the uplink', `delete table ip ${table}`);
+    const chains = await removeChains([
+      { table: 'raw', name: arrivals },
+      { table: 'mangle', name: departures },
+    ]);
+    return families.length > 0 || chains;
+  } finally {
+    nft.close();
+  }
+}

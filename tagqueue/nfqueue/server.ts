@@ -1,0 +1,67 @@
+/** The daemon's socket API over the plane without eBPF: the same questions and answers as tagqueue/server.ts. */
+import type { Route } from '../../linux/local-routes.ts';
+import type { DropLog } from '../drops.ts';
+import { METRICS_TYPE, metricsText } from '../metrics.ts';
+import { dropEventRoutes, FENCED, UNFENCE } from '../server.ts';
+import type { NfqueuePlane } from './plane.ts';
+
+export function nfqueueRoutes(plane: NfqueuePlane, drops: DropLog): Route[] {
+  const route = (path: string, handle: Route['handle']): Route => ({ method: 'GET', path, handle });
+  return [
+    route('/v1/status', () => ({ json: statusOf(plane) })),
+    route('/v1/plane', ({ query, signal }) =>
+      query.get('watch') === '1' ? { stream: followIds(plane, signal) } : { json: plane.state.get().ids },
+    ),
+    route('/v1/drops', () => ({ json: { drops: plane.drops() } })),
+    ...dropEventRoutes(drops),
+    route('/metrics', () => ({ text: metricsOf(plane), contentType: METRICS_TYPE })),
+  ];
+}
+
+function statusOf(plane: NfqueuePlane): object {
+  const { guarded, ids, keys, fenced } = plane.state.get();
+  const problem = plane.problem();
+  return {
+    node: ids.node,
+    ready: guarded && problem === undefined && !fenced,
+    plane: 'nfqueue',
+    guarded,
+    fenced,
+    keys,
+    ...(fenced && { reason: FENCED, hint: UNFENCE }),
+    fastPath: { on: false, why: 'the plane nfqueue has none' },
+    ...(problem && { problem: { code: problem.code, detail: problem.message, hint: problem.hint } }),
+  };
+}
+
+async function* followIds(plane: NfqueuePlane, signal: AbortSignal): AsyncGenerator<unknown> {
+  let told = false;
+  for await (const { ids } of plane.state.follow(signal)) {
+    if (!told) yield ids;
+    told = true;
+  }
+}
+
+/** What both planes count, and how the queues keep up. */
+function metricsOf(plane: NfqueuePlane): string {
+  const { tagged, verified, queueDrops, waiting, overruns, restarts } = plane.counters();
+  const common = metricsText({
+    drops: plane.drops(),
+    ...{ tagged, verified, guarded: plane.state.get().guarded },
+  });
+  const own = [
+    '# HELP sluice_tagqueue_queue_drops_total Packets that the kernel dropped because a packet queue was full.',
+    '# TYPE sluice_tagqueue_queue_drops_total counter',
+    `sluice_tagqueue_queue_drops_total ${queueDrops}`,
+    '# HELP sluice_tagqueue_queue_waiting Packets that wait for a verdict.',
+    '# TYPE sluice_tagqueue_queue_waiting gauge',
+    `sluice_tagqueue_queue_waiting ${waiting}`,
+    "# HELP sluice_tagqueue_queue_overruns_total How often a worker's socket buffer was full.",
+    '# TYPE sluice_tagqueue_queue_overruns_total counter',
+    `sluice_tagqueue_queue_overruns_total ${overruns}`,
+    '# HELP sluice_tagqueue_worker_restarts_total Workers at packet queues that ended and were started again.',
+    '# TYPE sluice_tagqueue_worker_restarts_total counter',
+    `sluice_tagqueue_worker_restarts_total ${restarts}`,
+  ];
+  return `${common}${own.join('\n')}\n`;
+}

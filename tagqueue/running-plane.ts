@@ -1,0 +1,144 @@
+/** Which plane enforces on this node, and how one takes over from the other: both judge until the old one may go. */
+
+import { listLinks } from '../linux/links.ts';
+import type { Route } from '../linux/local-routes.ts';
+import { NETLINK_ROUTE, openNetlink } from '../linux/netlink.ts';
+import { openRing, type RingReader } from '../linux/ring.ts';
+import { listPrograms } from '../linux/tc.ts';
+import { asSluiceError, type SluiceError } from '../model/errors.ts';
+import type { HeldKeys } from '../model/keys.ts';
+import type { DropLog } from './drops.ts';
+import { PORT_GROUPS } from './nfqueue/names.ts';
+import { openNfqueuePlane, removeNfqueuePlane } from './nfqueue/plane.ts';
+import { nfqueueRoutes } from './nfqueue/server.ts';
+import { tcNameOf } from './observe.ts';
+import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
+import { removeEbpfPlane } from './remove.ts';
+import type { PlaneSettings } from './settings.ts';
+
+/** What the configuration asks for; `auto` is eBPF where its programs can be loaded. */
+export type PlaneChoice = 'auto' | 'ebpf' | 'nfqueue';
+
+export interface RunningPlaneOptions extends PlaneOptions {
+  readonly plane: PlaneChoice;
+  readonly stateDir: string;
+}
+
+export interface RunningPlane {
+  /** Where it is eBPF: what only its programs and maps have. */
+  readonly ebpf: Plane | undefined;
+  /** Of the daemon's socket, where it is not eBPF. */
+  routes(drops: DropLog): Route[];
+  /** Refused packets, from now on. */
+  refusals(): RingReader;
+  /** What the plane really has. */
+  keys(): HeldKeys;
+  problem(): SluiceError | undefined;
+  /** Makes the plane what these settings want. */
+  settle(settings: PlaneSettings | undefined): Promise<void>;
+  /** Lets go of the plane; its rules and programs stay. */
+  close(): Promise<void>;
+}
+
+/** @throws SluiceError when the plane that was asked for cannot be made; with `auto`, when neither can */
+export async function openRunningPlane(
+  options: RunningPlaneOptions,
+  settings: PlaneSettings | undefined,
+): Promise<RunningPlane> {
+  if (options.plane === 'nfqueue') return openNfqueue(options, settings);
+  try {
+    return await openEbpf(options, settings);
+  } catch (thrown) {
+    const { code, message } = asSluiceError(thrown);
+    if (options.plane === 'ebpf' || code !== 'kernel_refused') throw thrown;
+    options.log.warn({ reason: message }, 'the eBPF plane cannot be had here: packets go through userland');
+    return openNfqueue(options, settings);
+  }
+}
+
+async function openEbpf(
+  options: RunningPlaneOptions,
+  settings: PlaneSettings | undefined,
+): Promise<RunningPlane> {
+  const plane = await openPlane(options, settings);
+  const takeover = takeOver(options, async () => {
+    if (!plane.state.get().guarded || !(await allPortsFenced())) return false;
+    await removeNfqueuePlane(options.node);
+    return true;
+  });
+  return {
+    ebpf: plane,
+    routes: () => [],
+    refusals: () => openRing(plane.map('drop_log')),
+    keys: () => plane.state.get().keys,
+    problem: plane.problem,
+    settle: plane.settle,
+    async close(): Promise<void> {
+      await takeover.stop();
+      await plane.close();
+    },
+  };
+}
+
+/** As long as the eBPF programs judge as well, what is for the uplink is dropped: a tag is an option that they do not know. */
+async function openNfqueue(
+  options: RunningPlaneOptions,
+  settings: PlaneSettings | undefined,
+): Promise<RunningPlane> {
+  const plane = await openNfqueuePlane(options, settings);
+  const takeover = takeOver(options, async () => {
+    if (!plane.state.get().guarded) return false;
+    await removeEbpfPlane(options.node, options.runDir, options.stateDir);
+    return true;
+  });
+  return {
+    ebpf: undefined,
+    routes: (drops) => nfqueueRoutes(plane, drops),
+    refusals: plane.refusals,
+    keys: () => plane.state.get().keys,
+    problem: plane.problem,
+    settle: plane.settle,
+    async close(): Promise<void> {
+      await takeover.stop();
+      await plane.close();
+    },
+  };
+}
+
+const TAKEOVER_MS = 100;
+
+/** Asks again and again until the old plane is gone, which it may be from the start. */
+function takeOver({ log }: PlaneOptions, attempt: () => Promise<boolean>): { stop(): Promise<void> } {
+  let running: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => {
+    running = running.then(async () => {
+      if (await attempt()) clearInterval(timer);
+    });
+    running = running.catch((error: unknown) =>
+      log.warn({ reason: asSluiceError(error).message }, 'the former plane is still there'),
+    );
+  }, TAKEOVER_MS);
+  return {
+    async stop(): Promise<void> {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
+
+/** Whether every container's host end has the programs: netd puts them there once it knows of the plane. */
+async function allPortsFenced(): Promise<boolean> {
+  const route = openNetlink(NETLINK_ROUTE);
+  try {
+    const ports = (await listLinks(route)).filter(
+      ({ kind, group }) => kind === 'veth' && group >= PORT_GROUPS.first && group <= PORT_GROUPS.last,
+    );
+    for (const { index } of ports) {
+      const names = (await listPrograms(route, index)).map(({ name }) => name);
+      if (!names.includes(tcNameOf('port_in')) || !names.includes(tcNameOf('port_out'))) return false;
+    }
+    return true;
+  } finally {
+    route.close();
+  }
+}
