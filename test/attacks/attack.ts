@@ -4,12 +4,17 @@
  * Behind every attack the same sockets carry allowed packets, and the test waits for them: red's reach red, so
  * the attacker's means of sending work; blue's reach blue, so the victims' means of seeing work.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { localClient } from '../../linux/api-client.ts';
 import type { PacketSocket } from '../../linux/packet.ts';
 import type { DropCount } from '../../tagqueue/drops.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
 import { type Expected, greeting, sendPaced } from './traffic.ts';
+import { reasonsIn } from './variants.ts';
 import type { Member, Nic, NodeLetter, World } from './world.ts';
+
+/** Attacks that are registered in every variant they make sense in. */
+export type Suite = (world: () => World) => void;
 
 export interface Attack {
   /** The attack's number in docs/security.md. */
@@ -34,6 +39,7 @@ export interface Attack {
 }
 
 const PATIENCE_MS = 5_000;
+const POLL_MS = 5;
 
 /** Registers the test. */
 export function attack(getWorld: () => World, one: Attack): void {
@@ -41,14 +47,14 @@ export function attack(getWorld: () => World, one: Attack): void {
     const world = getWorld();
     const victims = (one.victims ?? blueNics)(world);
     for (const { socket } of victims) socket.take();
-    const dropsBefore = await refusals(world, one, counted);
+    const dropsBefore = await refusals(world, one);
 
     const tried = await attempt(world, one);
     const arrived = await framesBeforeControls(world, victims);
     const refused = await waitForRefusals(world, one, dropsBefore, tried);
     arrived.push(...strays(victims));
 
-    report(one, tried, arrived.length, refused);
+    report(world, one, tried, arrived.length, refused);
     expect(tried).toBeGreaterThan(0);
     expect(arrived).toEqual([]);
   });
@@ -108,15 +114,8 @@ function strays(victims: readonly Nic[]): string[] {
   );
 }
 
-/** The node's counters, as `sluice drops --json` shows them. */
+/** The node's counters, as the daemon tells them to `sluice drops`. */
 export async function dropsOn(world: World, node: NodeLetter): Promise<ReadonlyMap<DropReason, number>> {
-  const { stdout } = await world.lab.node(node).sluice(['drops', '--json']);
-  const counts = JSON.parse(stdout) as { reason: DropReason; packets: number }[];
-  return new Map(counts.map(({ reason, packets }) => [reason, packets]));
-}
-
-/** What `sluice drops` asks the daemon for, without starting a program: for the reading before an attack. */
-async function counted(world: World, node: NodeLetter): Promise<ReadonlyMap<DropReason, number>> {
   const client = localClient(`${world.lab.node(node).runDir}/tagqueue.sock`);
   try {
     const { drops } = (await client.request('GET', '/v1/drops')) as { drops: DropCount[] };
@@ -132,10 +131,10 @@ export async function totalDrops(world: World): Promise<number> {
   return counts.reduce((sum, packets) => sum + packets, 0);
 }
 
-async function refusals(world: World, { dropped }: Attack, read: typeof dropsOn): Promise<number> {
+async function refusals(world: World, { dropped }: Attack): Promise<number> {
   if (dropped === undefined) return 0;
-  const counts = await read(world, dropped.on ?? 'a');
-  return [dropped.by].flat().reduce((sum, reason) => sum + (counts.get(reason) ?? 0), 0);
+  const counts = await dropsOn(world, dropped.on ?? 'a');
+  return reasonsIn(world.variant, dropped.by).reduce((sum, reason) => sum + (counts.get(reason) ?? 0), 0);
 }
 
 /** Frames may wait in a queue of the kernel for a moment. @throws when fewer were refused than tried */
@@ -149,8 +148,9 @@ async function waitForRefusals(
   const enough = tried * (one.dropped.times ?? 1);
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
-    const refused = (await refusals(world, one, dropsOn)) - before;
+    const refused = (await refusals(world, one)) - before;
     if (refused >= enough) return refused;
+    await sleep(POLL_MS);
     if (performance.now() > deadline) {
       throw new Error(
         `${one.dropped.by} rose by ${refused} on node ${one.dropped.on ?? 'a'}, not by ${enough}`,
@@ -160,13 +160,26 @@ async function waitForRefusals(
 }
 
 function report(
+  world: World,
   { id, name, dropped }: Attack,
   tried: number,
   arrived: number,
   refused: number | undefined,
 ): void {
   const why = refused === undefined ? '' : `  ${[dropped?.by].flat().join(', ')} +${refused}`;
-  line(id, name, tried, tried - Math.min(tried, arrived), why);
+  lineOf(world, id, name, tried, tried - Math.min(tried, arrived), why);
+}
+
+/** The same, with the variant in which it was tried. */
+export function lineOf(
+  { variant }: World,
+  id: string,
+  name: string,
+  tried: number,
+  survived: number,
+  more = '',
+): void {
+  line(`${id.padEnd(4)} ${variant.name.padEnd(17)}`, name, tried, survived, more);
 }
 
 /** The one line that each attack prints. */

@@ -11,6 +11,8 @@ import type { Ipv4, Mac } from '../../model/addresses.ts';
 import { ClusterKeys } from '../../model/keys.ts';
 import type { TenantTag } from '../../model/names.ts';
 import type { TagKey } from '../../tagqueue/wire.ts';
+import { useCarrier, waitForCarrier } from './carriage.ts';
+import { VARIANTS, type Variant } from './variants.ts';
 
 export type NodeLetter = 'a' | 'b';
 
@@ -43,12 +45,15 @@ export interface Stranger {
 }
 
 export interface World {
+  readonly variant: Variant;
   readonly lab: Lab;
   readonly red: Record<'a1' | 'a2' | 'b1' | 'b2', Member>;
   readonly blue: Record<'a1' | 'a2' | 'b1' | 'b2', Member>;
   readonly stranger: Stranger;
   /** The internet's interface on the wire. */
   readonly internet: PacketSocket;
+  /** Each node's uplink, where its programs have done their work on what leaves. */
+  readonly uplinks: Readonly<Record<NodeLetter, PacketSocket>>;
   readonly tags: Readonly<Record<'red' | 'blue', TenantTag>>;
   /** The cluster's own key, for tags that nobody but a node could make. */
   readonly key: TagKey;
@@ -56,14 +61,17 @@ export interface World {
 
 const NAMES = ['a1', 'a2', 'b1', 'b2'] as const;
 
-/** Call it at the top of a test file. @param prefix  of the lab: no two files may share one */
-export function worldForFile(prefix: string): () => World {
+/**
+ * Call it at the top of a test file.
+ * @param prefix  of the lab: no two files may share one
+ */
+export function worldForFile(prefix: string, variant: Variant = VARIANTS.option): () => World {
   const open: Disposable[] = [];
   let lab: Lab | undefined;
   let world: World | undefined;
   beforeAll(async () => {
     lab = await createLab({ prefix, nodes: ['a', 'b'] });
-    world = await furnish(lab, open);
+    world = await furnish(lab, variant, open);
   });
   afterAll(async () => {
     for (const one of open) one[Symbol.dispose]();
@@ -72,14 +80,21 @@ export function worldForFile(prefix: string): () => World {
   return () => world!;
 }
 
-async function furnish(lab: Lab, open: Disposable[]): Promise<World> {
-  await lab.start();
+async function furnish(lab: Lab, variant: Variant, open: Disposable[]): Promise<World> {
+  await lab.start(variant.config);
+  await useCarrier(lab, variant.carrier);
   for (const tenant of ['red', 'blue']) await lab.tenant(tenant);
   const member = (tenant: string, name: string): Promise<Member> => attach(lab, tenant, name, open);
   const red = await membersOf('red', member);
   const blue = await membersOf('blue', member);
   const [stranger, internet] = [await addStranger(lab, open), socketIn(lab.internet.netns, 'up0', open)];
-  return { lab, red, blue, stranger, internet, ...(await secretsOf(lab)) };
+  const uplinks = {
+    a: socketIn(lab.node('a').netns, 'up0', open),
+    b: socketIn(lab.node('b').netns, 'up0', open),
+  };
+  const world = { variant, lab, red, blue, stranger, internet, uplinks, ...(await secretsOf(lab)) };
+  await waitForCarrier(world);
+  return world;
 }
 
 async function membersOf(

@@ -1,13 +1,12 @@
 /** Forty thousand frames that chance has made, from red's interfaces and from the wire: none may reach blue. */
 
-import { ethernetFrame } from '../../linux/frames.ts';
-import type { KeyEpoch } from '../../model/names.ts';
-import { BROADCAST, ETHERTYPE, extension, ipv4, ipv6, MORE_FRAGMENTS, PROTOCOL, udp } from '../frames.ts';
-import { blueNics, framesBeforeControls, line, totalDrops } from './attack.ts';
-import { arpFrame, frame, packet, sendPaced, tagged } from './traffic.ts';
-import { type Nic, type NodeLetter, type World, worldForFile } from './world.ts';
+import { ethernetFrame } from '../../../linux/frames.ts';
+import type { KeyEpoch } from '../../../model/names.ts';
+import { BROADCAST, ETHERTYPE, extension, ipv4, ipv6, MORE_FRAGMENTS, PROTOCOL, udp } from '../../frames.ts';
+import { blueNics, framesBeforeControls, lineOf, type Suite, totalDrops } from '../attack.ts';
+import { arpFrame, frame, packet, sendPaced, tagged } from '../traffic.ts';
+import type { Nic, NodeLetter, World } from '../world.ts';
 
-const world = worldForFile('atkfuzz');
 const FRAMES = 20_000;
 /** SLUICE_FUZZ_SEED repeats a run. */
 const SEED = Number(process.env['SLUICE_FUZZ_SEED'] ?? Date.now() % 2 ** 32);
@@ -124,32 +123,40 @@ function* frames(seeds: readonly Buffer[], seed: number, first = 0): Generator<B
   for (let i = 0; i < FRAMES / 2; i++) yield mutated(seeds[dice(seeds.length)]!, dice, first);
 }
 
-describe(`fuzz (SLUICE_FUZZ_SEED=${SEED})`, () => {
-  it.each<[string, (all: World) => Promise<void>]>([
-    [
-      'X1: frames from red, by both of its interfaces',
-      async (all) => {
-        await sendPaced(all.red.a1.internal.socket, frames(seedsOfRed(all, 'internal'), SEED));
-        await sendPaced(all.red.a1.external.socket, frames(seedsOfRed(all, 'external'), SEED + 1));
-      },
-    ],
-    [
-      'X2: frames from the wire, to both nodes',
-      async (all) => {
-        await sendPaced(all.stranger.socket, frames(seedsOfWire(all, 'a'), SEED + 2, ETHERTYPE_AT));
-        await sendPaced(all.stranger.socket, frames(seedsOfWire(all, 'b'), SEED + 3, ETHERTYPE_AT));
-      },
-    ],
-  ])('%s', async (name, send) => {
-    const all = world();
-    for (const { socket } of blueNics(all)) socket.take();
-    const before = await totalDrops(all);
-    await send(all);
-    const arrived = await framesBeforeControls(all, blueNics(all));
-    const refused = (await totalDrops(all)) - before;
-    line(name.slice(0, 2), name.slice(4), FRAMES, FRAMES - arrived.length, `  all reasons +${refused}`);
-    expect(arrived).toEqual([]);
-    // Chance also makes frames that are allowed or that no one listens to; most it does not.
-    expect(refused).toBeGreaterThan(FRAMES / 4);
+export const fuzz: Suite = (world) =>
+  describe(`fuzz (SLUICE_FUZZ_SEED=${SEED})`, () => {
+    it.each<[string, (all: World) => Promise<void>]>([
+      [
+        'X1: frames from red, by both of its interfaces',
+        async (all) => {
+          await sendPaced(all.red.a1.internal.socket, frames(seedsOfRed(all, 'internal'), SEED));
+          await sendPaced(all.red.a1.external.socket, frames(seedsOfRed(all, 'external'), SEED + 1));
+        },
+      ],
+      [
+        'X2: frames from the wire, to both nodes',
+        async (all) => {
+          await sendPaced(all.stranger.socket, frames(seedsOfWire(all, 'a'), SEED + 2, ETHERTYPE_AT));
+          await sendPaced(all.stranger.socket, frames(seedsOfWire(all, 'b'), SEED + 3, ETHERTYPE_AT));
+        },
+      ],
+    ])('%s', async (name, send) => {
+      const all = world();
+      for (const { socket } of blueNics(all)) socket.take();
+      const before = await totalDrops(all);
+      await send(all);
+      const arrived = await framesBeforeControls(all, blueNics(all));
+      const refused = (await totalDrops(all)) - before;
+      lineOf(
+        world(),
+        name.slice(0, 2),
+        name.slice(4),
+        FRAMES,
+        FRAMES - arrived.length,
+        `  all reasons +${refused}`,
+      );
+      expect(arrived).toEqual([]);
+      // Chance also makes frames that are allowed or that no one listens to; most it does not.
+      expect(refused).toBeGreaterThan(FRAMES / 4);
+    });
   });
-});
