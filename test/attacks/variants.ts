@@ -21,6 +21,7 @@ export const VARIANTS = {
     carrier: 'option',
     instead: {},
   },
+  vxlan: { name: 'ebpf/vxlan', config: {}, carrier: 'vxlan', instead: {} },
 } as const satisfies Record<string, Variant>;
 
 /** Every reason that an attack may be refused for in this variant. */

@@ -10,11 +10,22 @@ import { otherProtocols } from './ipv6.ts';
 import { identity } from './l2-identity.ts';
 import { neighbours } from './neighbours.ts';
 import { tags } from './tags.ts';
+import { tunnel } from './tunnel.ts';
 
 /** All of them, in one lab. Last come those that change something in red's containers. */
 export function everySuite(prefix: string, variant: Variant): void {
   const world = worldForFile(prefix, variant);
-  for (const suite of [identity, everyEtherType, tags, fragments, fuzz, otherProtocols, neighbours, told])
+  for (const suite of [
+    identity,
+    everyEtherType,
+    tags,
+    tunnel,
+    fragments,
+    fuzz,
+    otherProtocols,
+    neighbours,
+    told,
+  ])
     suite(world);
 }
 
@@ -37,5 +48,5 @@ const told: Suite = (world) =>
 /** Those to which it makes a difference how a packet gets from port to port and to the wire. */
 export function suitesOfTheWay(prefix: string, variant: Variant): void {
   const world = worldForFile(prefix, variant);
-  for (const suite of [tags, fragments, fuzz, neighbours]) suite(world);
+  for (const suite of [tags, tunnel, fragments, fuzz, neighbours]) suite(world);
 }

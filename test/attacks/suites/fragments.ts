@@ -1,11 +1,13 @@
 /** A9: fragments that hide what they are, overlap, come alone, or come together from two tenants. */
 import { ethernetFrame } from '../../../linux/frames.ts';
 import { ETHERTYPE, ipv4, MORE_FRAGMENTS, PROTOCOL, udp } from '../../frames.ts';
-import { attack, type Suite } from '../attack.ts';
-import { packet, range, tagged } from '../traffic.ts';
+import { attack, blueNics, framesBeforeControls, lineOf, type Suite } from '../attack.ts';
+import { packet, range, sendPaced, tagged } from '../traffic.ts';
 import type { Nic, World } from '../world.ts';
 
 const WHOLE = udp(4000, 5000, Buffer.alloc(1016));
+/** What nobody of blue has said. */
+const FOREIGN = Buffer.alloc(1024, 0xa7);
 const redInternal = ({ red }: World): Nic => red.a1.internal;
 const victims = ({ blue }: World): Nic[] => [blue.a1.internal, blue.b1.internal];
 
@@ -166,5 +168,39 @@ export const fragments: Suite = (world) =>
           ),
         ),
       dropped: { by: ['other_tenant', 'untagged'] },
+    });
+
+    it("A9: from the wire: behind blue's own first fragment, later ones without a tag", async () => {
+      const all = world();
+      const { blue, stranger } = all;
+      const [first, ...later] = pieces([256, 512]).map(({ fragment, payload }) => ({
+        fragment,
+        payload: fragment === MORE_FRAGMENTS ? payload : FOREIGN.subarray(0, payload.length),
+      }));
+      const from = blue.b1.internal;
+      const to = blue.a1.internal;
+      for (const { socket } of blueNics(all)) socket.take();
+      const own = { tenant: all.tags.blue, fragment: first!.fragment };
+      const injected = later.map(({ fragment, payload }) =>
+        tagged(all, from, to, { fragment, options: Buffer.alloc(0) }, payload),
+      );
+      // Whoever puts fragments together before the tag is looked at would take them for blue's.
+      await sendPaced(stranger.socket, [
+        ...injected,
+        tagged(all, from, to, own, first!.payload),
+        ...injected,
+      ]);
+      const arrived = await framesBeforeControls(all, [to]);
+      const foreign = arrived.filter((text) => text.includes(FOREIGN.subarray(0, 64).toString('hex')));
+      const tried = injected.length * 2;
+      lineOf(
+        all,
+        'A9',
+        "from the wire: behind blue's own first fragment, later ones without a tag",
+        tried,
+        tried - foreign.length,
+      );
+      expect(arrived).toHaveLength(1);
+      expect(foreign).toEqual([]);
     });
   });

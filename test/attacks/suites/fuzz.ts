@@ -5,6 +5,7 @@ import type { KeyEpoch } from '../../../model/names.ts';
 import { BROADCAST, ETHERTYPE, extension, ipv4, ipv6, MORE_FRAGMENTS, PROTOCOL, udp } from '../../frames.ts';
 import { blueNics, framesBeforeControls, lineOf, type Suite, totalDrops } from '../attack.ts';
 import { arpFrame, frame, packet, sendPaced, tagged } from '../traffic.ts';
+import { tunnelled } from '../tunnel-frames.ts';
 import type { Nic, NodeLetter, World } from '../world.ts';
 
 const FRAMES = 20_000;
@@ -81,7 +82,7 @@ function seedsOfRed({ red, blue, key, tags }: World, side: Nic['side']): Buffer[
   return [...toBlue, arpFrame(from, {}), packet(from, red.a2[side]), packet(from, red.b1[side])];
 }
 
-/** From the wire: red's own authentic tags, and blue's under a key that is not the cluster's. */
+/** From the wire, by both carriers: red's own authentic tags, and blue's under a key that is not the cluster's. */
 function seedsOfWire(all: World, node: NodeLetter): Buffer[] {
   const { red, blue, stranger, tags, key } = all;
   const foreign = { epoch: key.epoch, secret: Buffer.alloc(16, 7) };
@@ -94,6 +95,10 @@ function seedsOfWire(all: World, node: NodeLetter): Buffer[] {
     tagged(all, from, to, { tenant: tags.blue, key: foreign }),
     tagged(all, from, to, { tenant: tags.blue, key: unknown }),
     tagged(all, from, to, { tenant: tags.blue, key: foreign, fragment: MORE_FRAGMENTS }, Buffer.alloc(64)),
+    tunnelled(all, me, to),
+    tunnelled(all, from, to, { tag: { tenant: tags.blue }, key: foreign }),
+    tunnelled(all, from, to, { tag: { tenant: tags.blue }, key: unknown }),
+    tunnelled(all, me, to, { inner: { fragment: MORE_FRAGMENTS }, payload: Buffer.alloc(64) }),
     ...[ETHERTYPE.ipv4, ETHERTYPE.ipv6].map((type) =>
       ethernetFrame(stranger.mac, stranger.uplinks[node], type, bare),
     ),
