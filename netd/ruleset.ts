@@ -9,6 +9,7 @@ import type { MarkMask } from '../model/mark.ts';
 import type { IfName } from '../model/names.ts';
 import type { NodeFacts } from './facts.ts';
 import { guardRuleset } from './guard-rules.ts';
+import { FIRST_GROUP, LAST_GROUP } from './names.ts';
 
 export interface RulesetInput {
   readonly table: string;
@@ -102,6 +103,8 @@ ${shutServices.join('')}    oifname ${external} ct state established,related acc
     iifname ${external} ct state established,related accept
     iifname ${external} drop
     iifname ${internal} drop
+    # Frames to 01:80:c2:00:00:0x no bridge forwards: what is in them comes up by the port itself.
+    meta iifgroup ${FIRST_GROUP}-${LAST_GROUP} drop
     # The fence's own probes: under their mark, or under none, which a whole fence lets nobody in with.
     ${probes} udp dport ${FENCE_PROBE_PORT} meta mark & ${mask} { 0, ${mask} } accept
     ${probes} icmp type { echo-request, echo-reply } meta mark & ${mask} == ${mask} accept

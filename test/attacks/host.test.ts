@@ -13,10 +13,10 @@ import {
   type TcpOutcome,
   type UdpListener,
 } from '../../linux/probe-sockets.ts';
-import type { Ipv4 } from '../../model/addresses.ts';
+import type { Ipv4, Mac } from '../../model/addresses.ts';
 import { ETHERTYPE, ipv4, PROTOCOL, udp } from '../frames.ts';
 import { attack, blueNics, framesBeforeControls, line } from './attack.ts';
-import { frame, range } from './traffic.ts';
+import { frame, range, sendPaced } from './traffic.ts';
 import { type Member, type NodeLetter, type World, worldForFile } from './world.ts';
 
 const world = worldForFile('atkhost');
@@ -121,6 +121,56 @@ describe('A10: the node', () => {
     expect(reached).toEqual([]);
     expect(service.udp.received(Buffer.from(`from ${red.b1.name}`))).toBe(false);
   });
+
+  it.each(['internal', 'external'] as const)(
+    'A10: in frames to the groups that a bridge keeps to itself (01:80:c2:00:00:0x), %s',
+    async (side) => {
+      const all = world();
+      const { red, stranger, lab } = all;
+      await using service = await serviceOn('a');
+      const nic = red.a1[side];
+      const addresses = [red.a1.internal.gateway, red.a1.external.gateway, lab.node('a').address];
+      const text = Buffer.from(`by a group, ${side}`);
+      const frames = range(16, (i) => `01:80:c2:00:00:0${i.toString(16)}` as Mac).flatMap((group) =>
+        addresses.flatMap((destination) => [
+          frame(
+            nic,
+            group,
+            ETHERTYPE.ipv4,
+            ipv4({ source: nic.address, destination }, udp(4000, SERVICE, text)),
+          ),
+          frame(nic, group, ETHERTYPE.ipv4, echoRequest(nic.address, destination)),
+        ]),
+      );
+      nic.socket.take();
+      await sendPaced(nic.socket, frames);
+      const answered = await nic.socket.next(
+        ({ bytes, outgoing }) => !outgoing && bytes[23] === PROTOCOL.icmp,
+        SILENCE_MS,
+      );
+      stranger.socket.send(
+        frame(
+          stranger,
+          stranger.uplinks.a,
+          ETHERTYPE.ipv4,
+          ipv4(
+            { source: ip('192.0.2.66'), destination: lab.node('a').address },
+            udp(4000, SERVICE, Buffer.from('from the wire')),
+          ),
+        ),
+      );
+      await until(() => service.udp.received(Buffer.from('from the wire')));
+      const heard = service.udp.received(text);
+      const reached = heard || answered !== undefined;
+      line(
+        'A10',
+        `the node, in frames to groups of bridges, ${side}`,
+        frames.length,
+        reached ? 0 : frames.length,
+      );
+      expect({ heard, answer: answered?.bytes.toString('hex') }).toEqual({ heard: false, answer: undefined });
+    },
+  );
 
   for (const side of ['internal', 'external'] as const) {
     attack(world, {
@@ -280,6 +330,12 @@ async function until(holds: () => boolean): Promise<void> {
     if (performance.now() > deadline) throw new Error('waited in vain');
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
+}
+
+function echoRequest(source: Ipv4, destination: Ipv4): Buffer {
+  const message = Buffer.from([8, 0, 0, 0, 0x12, 0x34, 0, 1]);
+  message.writeUInt16BE(checksumOf(message), 2);
+  return ipv4({ source, destination, protocol: PROTOCOL.icmp }, message);
 }
 
 function checksumOf(bytes: Buffer): number {
