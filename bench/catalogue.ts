@@ -8,7 +8,7 @@ export interface Goal {
 }
 
 export interface RowKind {
-  readonly unit: 'ratio' | 'ms' | 'MB';
+  readonly unit: 'ratio' | 'ms' | 'MB' | 'packets';
   readonly goal: Goal;
   /** For the terminal: what is compared, in a few words. */
   readonly title: string;
@@ -34,6 +34,9 @@ const pps = (goal: Goal, against: string): RowKind => ({
 });
 const connections = (goal: Goal, against: string): RowKind => ({
   ...{ unit: 'ratio', goal, title: `new connections, ${against}`, measuredIn: 'connections/s' },
+});
+const lost = (carrier: string): RowKind => ({
+  ...{ unit: 'packets', goal: atMost(0), title: `lost while keys change every second, carrier ${carrier}` },
 });
 const cni = (goal: Goal, title: string): RowKind => ({ unit: 'ms', goal, title });
 
@@ -66,6 +69,8 @@ export const ROWS = {
   'G1.rr': rr(atMost(1.05), 'guarded / not guarded'),
   'G1.tcp': tcp(atLeast(0.95), 'guarded / not guarded'),
   'P10.memory': { unit: 'MB', goal: atMost(90), title: 'netd + tagqueue, 64 endpoints' },
+  'R1.rotation': lost('option'),
+  'R1.rotation.vxlan': lost('vxlan'),
 } as const satisfies Record<string, RowKind>;
 
 export type RowId = keyof typeof ROWS;

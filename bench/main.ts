@@ -8,11 +8,19 @@ import { measureMemory } from './memory/suite.ts';
 import { measureUserland } from './nfqueue/suite.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { measurePaths } from './paths/suite.ts';
+import { measureRotation } from './rotation/suite.ts';
 import { type Row, rowOf } from './rows.ts';
 import type { Suite } from './suite.ts';
 import { renderTable } from './table.ts';
 
-const SUITES: readonly Suite[] = [measurePaths, measureUserland, measureVerbs, measureGuard, measureMemory];
+const SUITES: readonly Suite[] = [
+  measurePaths,
+  measureUserland,
+  measureVerbs,
+  measureGuard,
+  measureMemory,
+  measureRotation,
+];
 
 /** @returns the exit code; a goal that was missed is a figure, not a failure */
 async function main(args: readonly string[]): Promise<number> {

@@ -1,10 +1,12 @@
 /*
- * Measures the path between two network namespaces: round trips over TCP, small UDP packets per second, or new
- * connections per second, each with one HTTP request and its answer.
+ * Measures the path between two network namespaces: round trips over TCP, small UDP packets per second, new
+ * connections per second, each with one HTTP request and its answer, or how many of 10,000 numbered UDP packets a
+ * second are lost.
  *
- *   netbench rr  FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
- *   netbench udp FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
+ *   netbench rr      FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
+ *   netbench udp     FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
  *   netbench connect FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
+ *   netbench gaps    FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO
  *
  * One command opens both ends, each socket inside its own namespace, and then forks: so the far end is there
  * before the near end needs it, and nothing has to wait or guess. Prints one JSON object. Ends by itself.
@@ -13,14 +15,18 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -35,6 +41,13 @@ enum {
   /* What is measured before this time is thrown away: caches, neighbour entries, a TCP window to open. */
   WARM_UP_MS = 200,
   SPARE_SECONDS = 5,
+  /* Numbered packets: few enough at once for the kernel's queues, and a buffer for a second without the reader. */
+  BURST = 10,
+  BURST_EVERY_NS = 1000000,
+  NUMBERED_BUFFER_BYTES = 16 << 20,
+  MOST_NUMBERED = LONGEST_SECONDS * 1000 * BURST,
+  /* Nothing has come for so long after the last was sent: what is missing is lost. */
+  SILENCE_MS = 500,
 };
 
 struct ends {
@@ -268,6 +281,80 @@ static void measure_connections(struct ends *ends) {
   printf("{\"count\":%ld,\"perSecond\":%.1f}\n", count, (double)count / (after - start));
 }
 
+/* Shared between both ends: what was sent is what should have come. */
+struct numbered {
+  uint32_t sent;
+  bool over;
+};
+
+/* A burst every millisecond. What a late wake-up has missed is not made up for: a burst of bursts could be lost. */
+static void __attribute__((noreturn)) send_numbered(int fd, double seconds, struct numbered *shared) {
+  char message[MESSAGE_BYTES] = {0};
+  struct timespec next;
+  clock_gettime(CLOCK_MONOTONIC, &next);
+  double end = now() + seconds;
+  while (now() < end && shared->sent < MOST_NUMBERED) {
+    for (int i = 0; i < BURST; i++) {
+      memcpy(message, &shared->sent, sizeof(shared->sent));
+      if (send(fd, message, sizeof(message), 0) < 0) fail("cannot send number %u", shared->sent);
+      shared->sent++;
+    }
+    next.tv_nsec += BURST_EVERY_NS;
+    if (next.tv_nsec >= 1000000000) {
+      next.tv_nsec -= 1000000000;
+      next.tv_sec++;
+    }
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
+    if (now() > (double)next.tv_sec + (double)(next.tv_nsec + BURST_EVERY_NS) * 1e-9)
+      clock_gettime(CLOCK_MONOTONIC, &next);
+  }
+  __atomic_store_n(&shared->over, true, __ATOMIC_RELEASE);
+  _exit(0);
+}
+
+/* Packets that the socket itself had no room for: lost, but not on the way. */
+static uint32_t overflowed(int fd) {
+  uint32_t figures[SK_MEMINFO_VARS] = {0};
+  socklen_t length = sizeof(figures);
+  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &length)) fail("cannot ask the socket what it dropped");
+  return figures[SK_MEMINFO_DROPS];
+}
+
+static void measure_gaps(struct ends *ends) {
+  struct numbered *shared =
+      mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  uint8_t *seen = calloc(MOST_NUMBERED, 1);
+  if (shared == MAP_FAILED || !seen) fail("no memory");
+  enter(ends->to_netns);
+  int sink = new_socket(SOCK_DGRAM);
+  bind_free(sink, &ends->to);
+  int room = NUMBERED_BUFFER_BYTES;
+  if (setsockopt(sink, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room))) fail("cannot have a larger buffer");
+  struct timeval silence = {.tv_usec = SILENCE_MS * 1000};
+  if (setsockopt(sink, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence))) fail("cannot bound the wait");
+  enter(ends->from_netns);
+  int source = new_socket(SOCK_DGRAM);
+  if (connect(source, (struct sockaddr *)&ends->to, sizeof(ends->to))) fail("cannot connect");
+  if (fork_onto(ends->cpu_to, ends->cpu_from) == 0) send_numbered(source, ends->seconds, shared);
+
+  uint32_t received = 0, twice = 0;
+  for (;;) {
+    uint32_t number;
+    bool over = __atomic_load_n(&shared->over, __ATOMIC_ACQUIRE);
+    ssize_t got = recv(sink, &number, sizeof(number), 0);
+    if (got < 0 && errno != EAGAIN) fail("cannot receive");
+    if (got < 0 && over) break;
+    if (got != sizeof(number) || number >= MOST_NUMBERED) continue;
+    if (seen[number]) twice++;
+    else received++;
+    seen[number] = 1;
+  }
+  wait(NULL);
+  printf("{\"sent\":%u,\"lost\":%u,\"twice\":%u,\"overflowed\":%u}\n", shared->sent, shared->sent - received,
+         twice, overflowed(sink));
+  free(seen);
+}
+
 static int parse_int(const char *text, int most) {
   char *end;
   long value = strtol(text, &end, 10);
@@ -278,7 +365,7 @@ static int parse_int(const char *text, int most) {
 
 int main(int count, char **words) {
   if (count != 8) {
-    fputs("usage: netbench rr|udp|connect FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO\n", stderr);
+    fputs("usage: netbench rr|udp|connect|gaps FROM_NETNS TO_NETNS ADDRESS SECONDS CPU_FROM CPU_TO\n", stderr);
     return 2;
   }
   struct ends ends = {
@@ -296,6 +383,7 @@ int main(int count, char **words) {
   if (!strcmp(words[1], "rr")) measure_round_trips(&ends);
   else if (!strcmp(words[1], "udp")) measure_packets(&ends);
   else if (!strcmp(words[1], "connect")) measure_connections(&ends);
-  else fail("'%s' is no measurement: rr, udp or connect", words[1]);
+  else if (!strcmp(words[1], "gaps")) measure_gaps(&ends);
+  else fail("'%s' is no measurement: rr, udp, connect or gaps", words[1]);
   return 0;
 }

@@ -10,6 +10,8 @@ import { layTunnel } from './vxlan.ts';
 
 type Config = Parameters<Lab['start']>[0];
 
+export type Carrier = 'vxlan' | 'option';
+
 /** Two nodes, and how they are set up. Those of one lab share its wire. */
 interface Site {
   readonly lab: 'slbpath' | 'slbnicv' | 'slbnico' | 'slbnicp';
@@ -17,7 +19,7 @@ interface Site {
   /** Default: as it comes. */
   readonly config?: Config;
   /** Of the lab's cluster; default: what the cluster chooses. */
-  readonly carrier?: 'vxlan' | 'option';
+  readonly carrier?: Carrier;
   /** Without programs. */
   readonly stripped?: true;
   /** One tunnel of the kernel between the two. */
@@ -103,8 +105,8 @@ async function buildKind(lab: Lab, site: Site): Promise<Paths> {
   return paths;
 }
 
-/** @throws SluiceError `program_failed` */
-async function chooseCarrier(node: LabNode, carrier: string): Promise<void> {
+/** Of the cluster that the node belongs to. @throws SluiceError `program_failed` */
+export async function chooseCarrier(node: LabNode, carrier: Carrier): Promise<void> {
   const { code, stdout, stderr } = await node.sluice(['cluster', 'set', '--carrier', carrier]);
   if (code === 0) return;
   throw new SluiceError('program_failed', `carrier ${carrier}: ${stdout}${stderr}`, "see the server's log");
