@@ -22,6 +22,8 @@ describe('changesOf', () => {
       'interface bridge si-a, MTU 1450',
       'interface bridge se-a, MTU 1500',
       'nftables table ip sluice_a',
+      'nftables table ip sluice_a_flows',
+      'nftables table ip mangle, chain SLUICE-guard (iptables)',
       'program eBPF on up0 ingress (clsact)',
       'program eBPF on up0 egress (clsact)',
       'mount bpf on /r/bpf, pins in /r/bpf/a',

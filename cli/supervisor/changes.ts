@@ -4,8 +4,10 @@ import { type Cidr, cidrNth, cidrPrefix } from '../../model/addresses.ts';
 import type { Config } from '../../model/config.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
 import { type NodeFacts, nodeFacts } from '../../netd/facts.ts';
+import { flowsTable } from '../../netd/flow-limits.ts';
 import { tunnelName } from '../../netd/names.ts';
 import { bridgeSettings, type NodeAction, type ObservedNode, planNode } from '../../netd/node-plan.ts';
+import { GUARD_CHAIN } from '../../tagqueue/guard/chain.ts';
 import { pinDirectoryOf } from '../../tagqueue/pins.ts';
 import { DAEMONS, type Places, socketOf } from '../places.ts';
 
@@ -36,6 +38,8 @@ export function changesOf(input: ChangesInput): Change[] {
     ...actions.flatMap((action) => changeOf(action, facts, input.observed)),
     ...tunnel(input),
     { kind: 'nftables', what: `table ip ${facts.table}` },
+    { kind: 'nftables', what: `table ip ${flowsTable(facts.table)}` },
+    { kind: 'nftables', what: `table ip ${GUARD_CHAIN.table}, chain ${GUARD_CHAIN.name} (iptables)` },
     ...programs(input.uplink.name),
     {
       kind: 'mount',

@@ -145,7 +145,8 @@ describe('a machine as it is', () => {
     }
 
     const tables = added('nftables').flatMap((line) => /^table (\w+ \S+)/.exec(line)?.[1] ?? []);
-    expect(of('nftables')).toBe(tables.map((table) => `table ${table}`).join('\n'));
+    expect(tables.length).toBe(of('nftables').split('\n').length);
+    for (const table of tables) expect(of('nftables')).toContain(`table ${table}`);
     for (const direction of ['ingress', 'egress']) {
       expect(now[direction]).not.toBe(untouched[direction]);
       expect(of('program')).toContain(`eBPF on up0 ${direction}`);
