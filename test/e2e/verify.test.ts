@@ -48,6 +48,16 @@ describe('sluice verify', () => {
     expect(code).toBe(0);
   });
 
+  it('proves them through the tunnel too', async () => {
+    const set = (carrier: string) => lab.node('a').sluice(['cluster', 'set', '--carrier', carrier]);
+    await set('vxlan');
+    const { code, stdout } = await lab.node('a').sluice(['verify', '--json']);
+    await set('auto');
+    const { checks } = JSON.parse(stdout) as Report;
+    expect(checks.filter(({ expect, got }) => expect !== got)).toEqual([]);
+    expect(code).toBe(0);
+  });
+
   it('shows a table to people', async () => {
     const { stdout } = await lab.node('a').sluice(['verify']);
     expect(stdout).toContain('The fence stands.');

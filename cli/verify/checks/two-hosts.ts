@@ -2,7 +2,7 @@
 import { openPacketSocket } from '../../../linux/packet.ts';
 import type { Ipv4 } from '../../../model/addresses.ts';
 import { SluiceError } from '../../../model/errors.ts';
-import { echoFrame, forgeries, readStamped, type Stamped } from '../forge.ts';
+import { BARE, type Envelope, echoFrame, forgeries, readStamped, type Stamped } from '../forge.ts';
 import {
   freshToken,
   isOutgoing,
@@ -92,31 +92,30 @@ interface WireScene {
   readonly seenBy: readonly Watch[];
   readonly stamped: Stamped;
   /** Puts an echo from blue/b1 to the peer onto the wire, as it is. */
-  shot(what: string, options: Buffer, source?: Ipv4): Shot;
+  shot(what: string, envelope: Envelope, source?: Ipv4): Shot;
 }
 
 export function forgedTag(stage: Stage, peer: Peer): Promise<Check>[] {
   return [
     onWire('forged-tag', stage, peer, ({ shot, stamped }) =>
       judge(
-        forgeries(stamped.tag).map(({ what, options }) => shot(`a tag ${what}`, options)),
-        [shot('the genuine tag', stamped.tag)],
+        forgeries(stamped.genuine).map(({ what, envelope }) => shot(`a tag ${what}`, envelope)),
+        [shot('the genuine tag', stamped.genuine)],
       ),
     ),
   ];
 }
 
 export function untaggedFromWire(stage: Stage, peer: Peer): Promise<Check>[] {
-  const none = Buffer.alloc(0);
   return [
     onWire('untagged-from-wire', stage, peer, ({ shot, stamped }) =>
       judge(
         [
-          shot('no tag', none),
-          shot("no tag, from the node's own address", none, stage.uplink.address),
-          shot('four no-operations in the place of the tag', Buffer.alloc(4, 1)),
+          shot('no tag', BARE),
+          shot("no tag, from the node's own address", BARE, stage.uplink.address),
+          shot('four no-operations in the place of the tag', { ...BARE, options: Buffer.alloc(4, 1) }),
         ],
-        [shot('the genuine tag', stamped.tag)],
+        [shot('the genuine tag', stamped.genuine)],
       ),
     ),
   ];
@@ -140,10 +139,10 @@ function onWire(
     return await work({
       seenBy: [home],
       stamped,
-      shot(what, options, source) {
+      shot(what, envelope, source) {
         const token = freshToken();
         const from = { mac: stamped.source, address: source ?? identityOf(b1, 'internal').address };
-        const frame = echoFrame(from, stamped.nextHop, peer.blue.address, token, options);
+        const frame = echoFrame(from, stamped.nextHop, peer.blue.address, token, envelope);
         return { what, token, fire: () => wire.send(frame), seenBy: [home, ...far.watches, atUplink] };
       },
     });
