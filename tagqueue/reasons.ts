@@ -22,7 +22,8 @@ const REASONS = {
   malformed: { number: 7, meaning: 'The header is shorter or longer than it says, or of the wrong version.' },
   ip_options: {
     number: 8,
-    meaning: 'The packet carries IPv4 options; a tag written by a container would be one.',
+    meaning:
+      'The packet carries IPv4 options that no container may send: a tag, a source route, too many, or broken ones.',
   },
   source_ip: { number: 9, meaning: 'A container sent with an IPv4 address that is not its own.' },
   loopback: { number: 10, meaning: "A container sent to 127.0.0.0/8, the host's own addresses." },
@@ -54,7 +55,10 @@ const REASONS = {
     meaning:
       "The tag does not fit: the sender's MTU is too large, or the device cannot segment such packets.",
   },
-  tag_malformed: { number: 20, meaning: 'The options on the wire are not exactly one whole tag.' },
+  tag_malformed: {
+    number: 20,
+    meaning: 'What came on the wire is not one whole tag before all other options.',
+  },
   tag_version: { number: 21, meaning: 'The tag is of a format version that this node does not know.' },
   tag_epoch: { number: 22, meaning: 'The tag was made with a key that is not known or not valid any more.' },
   tag_forged: {

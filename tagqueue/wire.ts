@@ -31,11 +31,12 @@ export function optionOf({ version, epoch, tenant, mac }: Tag): Buffer {
   return option;
 }
 
-/** Takes apart what stands in a packet's options. Only a whole tag comes through. */
+/** Takes apart what stands in a packet's options. Only a whole tag comes through, with harmless options behind it. */
 export function decodeTag(options: Uint8Array): Tag | TagFault {
-  const option = Buffer.from(options);
+  const option = Buffer.from(options.subarray(0, TAG_BYTES));
   if (option.length !== TAG_BYTES || option[0] !== TAG_OPTION || option[1] !== TAG_BYTES)
     return 'tag_malformed';
+  if (!areHarmlessOptions(options.subarray(TAG_BYTES))) return 'tag_malformed';
   if (!isTenant(option.readUInt32BE(4))) return 'tag_malformed';
   return tagIn(option);
 }
@@ -47,6 +48,27 @@ function tagIn(option: Buffer): Tag {
     tenant: option.readUIntBE(5, 3) as TenantTag,
     mac: option.subarray(8),
   };
+}
+
+const END = 0;
+const NOTHING = 1;
+/** Loose and strict source route (RFC 791). */
+const SOURCE_ROUTES: readonly number[] = [0x83, 0x89];
+/** Of the 40 that there are, what the tag leaves. */
+const MOST_OPTION_BYTES = 24;
+
+/** Whether a container may send these options: they can be walked, none is a tag, and none says where to go. */
+export function areHarmlessOptions(options: Uint8Array): boolean {
+  if (options.length > MOST_OPTION_BYTES) return false;
+  for (let at = 0; at < options.length; ) {
+    const [type = END, length = 0] = options.subarray(at);
+    if (type === END) return true;
+    const bytes = type === NOTHING ? 1 : length;
+    const walkable = type === NOTHING || (length >= 2 && at + length <= options.length);
+    if (!walkable || type === TAG_OPTION || SOURCE_ROUTES.includes(type)) return false;
+    at += bytes;
+  }
+  return true;
 }
 
 /** The 16 bytes under the MAC of an option, right or wrong. */

@@ -23,6 +23,7 @@
 #include "maps.h"
 #include "mark.h"
 #include "packet.h"
+#include "quote.h"
 #include "tag.h"
 #include "token.h"
 #include "tunnel.h"
@@ -82,7 +83,6 @@ static __always_inline enum reason judge_uplink_out(struct __sk_buff *skb, const
     TRY(enter_tunnel(skb, node, &ip, tenant, &inside));
     if (inside) return ALLOWED;
   }
-  REFUSE_IF(ip.ihl != IHL_PLAIN, REASON_IP_OPTIONS);
   struct token token;
   TRY(make_token(node, &ip, tenant, TOKEN_IN_OPTION, &token));
   return put_tag(skb, &ip, &token);
@@ -101,6 +101,7 @@ static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb, const 
                                                    struct arrival *arrival) {
   struct iphdr *ip = &arrival->ip;
   struct tunnel_inside inside;
+  struct quoted_tunnel quote;
   arrival->tenant = 0;
   arrival->changed = true;
   /*
@@ -114,9 +115,14 @@ static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb, const 
 
   if (!in_pool(node, ip->daddr)) {
     REFUSE_IF(in_pool(node, ip->saddr), REASON_INTERNAL_LEAK);
-    if (!is_for_tunnel(skb, node, ip, &inside)) return ALLOWED;
-    return leave_tunnel(skb, node, &inside, ip, &arrival->tenant, &arrival->changed);
+    if (is_for_tunnel(skb, node, ip, &inside))
+      return leave_tunnel(skb, node, &inside, ip, &arrival->tenant, &arrival->changed);
+    if (quotes_tunnel(skb, node, ip, &quote))
+      return take_quoted_tunnel(skb, node, &quote, ip, &arrival->tenant);
+    return ALLOWED;
   }
+  if (is_whole_icmp(ip) && !in_pool(node, ip->saddr))
+    return take_quoted_option(skb, node, ip, &arrival->tenant);
   if (ip->ihl == IHL_PLAIN) {
     REFUSE_IF(true, REASON_UNTAGGED);
     return ALLOWED;
@@ -145,7 +151,7 @@ static __always_inline int forward_from_port(struct __sk_buff *skb, const struct
 static __always_inline int bring_in(struct __sk_buff *skb, const struct settings *node, struct arrival *arrival) {
   struct iphdr *ip = &arrival->ip;
   const struct port *to = has_fast_path(node) ? port_with(ip->daddr) : NULL;
-  bool fast = to && ip->ttl > 1;
+  bool fast = to && ip->ttl > 1 && ip->ihl == IHL_PLAIN;
   if (fast) count_hop(ip);
   if ((fast || arrival->changed) &&
       bpf_skb_store_bytes(skb, ETH_HLEN, ip, sizeof(*ip), BPF_F_RECOMPUTE_CSUM))

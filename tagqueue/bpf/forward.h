@@ -60,7 +60,8 @@ static __always_inline int deliver_routed(struct __sk_buff *skb, const struct se
 /* To another node. The kernel finds the next hop's MAC address; uplink_out puts the tag on. */
 static __always_inline int send_out(struct __sk_buff *skb, const struct settings *node, struct iphdr *ip) {
   const struct route *route = route_to(ip->daddr);
-  if (!route || ip->ttl <= 1) return TC_ACT_OK;
+  /* Options are a router's business (record route, timestamp): the kernel's. */
+  if (!route || ip->ttl <= 1 || ip->ihl != IHL_PLAIN) return TC_ACT_OK;
   struct bpf_redir_neigh next_hop = { .nh_family = AF_INET, .ipv4_nh = route->next_hop };
   count_hop(ip);
   if (bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct iphdr, ttl), &ip->ttl, 4, 0)) return TC_ACT_SHOT;

@@ -14,6 +14,7 @@
 
 #include "drop.h"
 #include "maps.h"
+#include "options.h"
 #include "packet.h"
 
 /* linux/if_arp.h has these, but draws in headers of the C library that a BPF target does not have. */
@@ -108,7 +109,10 @@ static __always_inline enum reason check_ipv4(struct __sk_buff *skb, const struc
   __u32 length = bpf_ntohs(ip.tot_len);
   REFUSE_IF(cut_off || ip.version != 4 || ip.ihl < IHL_PLAIN, REASON_MALFORMED);
   REFUSE_IF(length < ip.ihl * 4 || length > skb->len - ETH_HLEN, REASON_MALFORMED);
-  REFUSE_IF(ip.ihl > IHL_PLAIN, REASON_IP_OPTIONS); /* a tag written by the container itself dies here */
+  /* A tag written by the container itself dies here. */
+  REFUSE_IF(ip.ihl > IHL_PLAIN &&
+                !are_harmless_options(skb, ETH_HLEN + sizeof(ip), (ip.ihl - IHL_PLAIN) * 4),
+            REASON_IP_OPTIONS);
   REFUSE_IF(ip.saddr != port->ip, REASON_SOURCE_IP);
   REFUSE_IF(hides_transport_header(&ip), REASON_FRAGMENT);
   TRY(check_destination(port, ip.daddr));

@@ -61,7 +61,6 @@ static __always_inline __u64 less_words(const __u32 *words, int count) {
   return sum;
 }
 
-/* For sums of up to 16 words. */
 static __always_inline __sum16 fold_checksum(__u64 sum) {
   for (int i = 0; i < 4; i++) sum = (sum & 0xffff) + (sum >> 16);
   return ~sum;

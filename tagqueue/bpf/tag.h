@@ -10,12 +10,13 @@
 
 #include "drop.h"
 #include "maps.h"
+#include "options.h"
 #include "packet.h"
 #include "token.h"
 
-#define TAG_OPTION 0x9e /* copied into fragments, class 0, number 30: experimental (RFC 4727) */
-#define TAG_BYTES 16
-#define IHL_TAGGED (IHL_PLAIN + TAG_BYTES / 4)
+#define TAG_WORDS (TAG_BYTES / 4)
+#define IHL_TAGGED (IHL_PLAIN + TAG_WORDS)
+#define IHL_LONGEST 15
 
 struct tag {
   __u8 option;
@@ -44,7 +45,7 @@ static __always_inline void resize_header(struct iphdr *ip, __u8 ihl, __u16 tot_
   ip->check = fold_checksum((__u16)~ip->check + change + less_words(&before, 1) + after);
 }
 
-/* Puts the tag right behind a header without options. The packet is unusable when this refuses. */
+/* Puts the tag before the options that there may be. The packet is unusable when this refuses. */
 static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct iphdr *ip,
                                            const struct token *token) {
   struct tagged_header header = {
@@ -60,12 +61,13 @@ static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct i
   };
 
   __u32 tot_len = bpf_ntohs(ip->tot_len) + TAG_BYTES;
+  REFUSE_IF(ip->ihl + TAG_WORDS > IHL_LONGEST, REASON_IP_OPTIONS);
   REFUSE_IF(tot_len > LONGEST_PACKET, REASON_NO_ROOM);
   /* FIXED_GSO: segments keep their size, because the container's MTU leaves room for the tag. */
   long no_room = bpf_skb_adjust_room(skb, TAG_BYTES, BPF_ADJ_ROOM_NET, BPF_F_ADJ_ROOM_FIXED_GSO);
   REFUSE_IF(no_room, REASON_NO_ROOM);
 
-  resize_header(&header.ip, IHL_TAGGED, tot_len, sum_of_words((__u32 *)&header.tag, TAG_BYTES / 4));
+  resize_header(&header.ip, ip->ihl + TAG_WORDS, tot_len, sum_of_words((__u32 *)&header.tag, TAG_WORDS));
   long unwritten = bpf_skb_store_bytes(skb, ETH_HLEN, &header, sizeof(header), BPF_F_RECOMPUTE_CSUM);
   REFUSE_IF(unwritten, REASON_NO_ROOM);
   increment(&counts, COUNT_TAGGED);
@@ -91,15 +93,18 @@ static __always_inline enum reason take_tag(struct __sk_buff *skb, struct iphdr 
   struct tag tag;
   __u16 tot_len = bpf_ntohs(ip->tot_len);
   long cut_off = bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(*ip), &tag, sizeof(tag));
-  REFUSE_IF(ip->ihl != IHL_TAGGED || cut_off || tot_len < IHL_TAGGED * 4, REASON_TAG_MALFORMED);
+  REFUSE_IF(ip->ihl < IHL_TAGGED || cut_off || tot_len < ip->ihl * 4, REASON_TAG_MALFORMED);
+  REFUSE_IF(ip->ihl > IHL_TAGGED &&
+                !are_harmless_options(skb, ETH_HLEN + IHL_TAGGED * 4, (ip->ihl - IHL_TAGGED) * 4),
+            REASON_TAG_MALFORMED);
   TRY(check_tag(ip, &tag));
 
   /* NO_CSUM_RESET: what the NIC found out about the payload's checksum still holds. */
   long stuck = bpf_skb_adjust_room(skb, -TAG_BYTES, BPF_ADJ_ROOM_NET,
                                    BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET);
   REFUSE_IF(stuck, REASON_NO_ROOM);
-  __u64 change = less_words((__u32 *)&tag, TAG_BYTES / 4);
-  resize_header(ip, ip->ihl - TAG_BYTES / 4, tot_len - TAG_BYTES, change);
+  __u64 change = less_words((__u32 *)&tag, TAG_WORDS);
+  resize_header(ip, ip->ihl - TAG_WORDS, tot_len - TAG_BYTES, change);
   *tenant = bpf_ntohl(tag.tenant) & 0xffffff;
   increment(&counts, COUNT_VERIFIED);
   return ALLOWED;

@@ -158,6 +158,17 @@ static __always_inline enum reason check_tunnel_headers(const struct __sk_buff *
   return ALLOWED;
 }
 
+static __always_inline void read_token(const struct tunnel_headers *headers, struct token *token) {
+  *token = (struct token){
+    .mac = (__u64)headers->mac_low[0] | (__u64)headers->mac_low[1] << 16 | (__u64)headers->mac_high[0] << 32 |
+           (__u64)headers->mac_high[1] << 48,
+    .tenant = (__u32)bpf_ntohs(headers->vni[0]) << 8 | bpf_ntohs(headers->vni[1]) >> 8,
+    .version = headers->version,
+    .epoch = headers->epoch,
+    .carrier = TOKEN_IN_VXLAN,
+  };
+}
+
 #define ECN 0x03
 #define ECN_CONGESTED 0x03
 #define ECN_CAPABLE_1 0x01
@@ -186,14 +197,8 @@ static __always_inline enum reason leave_tunnel(struct __sk_buff *skb, const str
   struct iphdr outer = *ip;
   TRY(check_tunnel_headers(skb, &outer, inside));
   *ip = inside->ip;
-  struct token token = {
-    .mac = (__u64)headers->mac_low[0] | (__u64)headers->mac_low[1] << 16 | (__u64)headers->mac_high[0] << 32 |
-           (__u64)headers->mac_high[1] << 48,
-    .tenant = (__u32)bpf_ntohs(headers->vni[0]) << 8 | bpf_ntohs(headers->vni[1]) >> 8,
-    .version = headers->version,
-    .epoch = headers->epoch,
-    .carrier = TOKEN_IN_VXLAN,
-  };
+  struct token token;
+  read_token(headers, &token);
   const struct route *route = route_to(ip->saddr);
   REFUSE_IF(!route, REASON_FOREIGN_SOURCE);
   REFUSE_IF(route && route->node != outer.saddr, REASON_TUNNEL_PEER);

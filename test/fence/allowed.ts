@@ -22,8 +22,11 @@ import {
   OWN_MAC,
   onWire,
   REMOTE,
+  routerError,
   sent,
+  sentInTunnel,
   tag,
+  tagged,
   toRemote,
   tunnelled,
   WIRE_MAC,
@@ -41,6 +44,16 @@ const toGroup = (address: string, mac: string): Buffer =>
   ethernetFrame(OWN_MAC, mac as Mac, ETHERTYPE.ipv4, ipv4({ source: OWN, destination: ip(address) }));
 const arpFromWire = ethernetFrame(WIRE_MAC, BROADCAST, ETHERTYPE.arp, Buffer.alloc(28));
 
+const RECORD_ROUTE = Buffer.from('070b04000000000000000000', 'hex');
+const LONG = toRemote({ fragment: 0x4000 }, udp(1000, 2000, Buffer.alloc(700, 0x5a)));
+/** What a router says, and what of it the container hears, whose packet was shorter by `bytes`. */
+const QUOTES = [
+  { name: 'too long', from: {}, to: (bytes: number) => ({ mtu: 1400 - bytes }) },
+  { name: 'too long, from a router that does not know for whom', from: { mtu: 0 }, to: () => ({}) },
+  { name: 'too old', from: { type: 11, code: 0, mtu: 0 }, to: () => ({}) },
+  { name: 'unreachable', from: { type: 3, code: 1, mtu: 0 }, to: () => ({}) },
+  { name: 'a parameter', from: { type: 12, code: 0, mtu: 0, pointer: 1 }, to: () => ({}) },
+] as const;
 /** Congestion notification of the packet, of the tunnel, and what the container gets (RFC 6040, figure 4). */
 const CONGESTION = [
   ...[0, 1, 2].map((outer) => [0, outer, 0] as const),
@@ -93,6 +106,20 @@ export const ALLOWED: readonly AllowedCase[] = [
   },
   { name: 'a later fragment', ...PORT_IN, packet: sent({ fragment: 2 }, Buffer.alloc(3)) },
   { name: 'a datagram without payload', ...PORT_IN, packet: sent({ protocol: 103 }, Buffer.alloc(0)) },
+  ...[
+    '0707040000000001',
+    '4408050000000000',
+    '94040000',
+    '01010101',
+    '00ffffff',
+    `071704${'00'.repeat(20)}01`,
+  ]
+    .map((hex) => Buffer.from(hex.padEnd(Math.ceil(hex.length / 8) * 8, '0'), 'hex'))
+    .map((options) => ({
+      name: `options ${options.toString('hex')}`,
+      ...PORT_IN,
+      packet: sent({ options }),
+    })),
   { name: 'an ARP request', ...PORT_IN, packet: arpOf({}) },
   { name: 'an ARP reply', ...PORT_IN, packet: arpOf({ operation: 'reply' }) },
   { name: 'an ARP announcement', ...PORT_IN, packet: arpOf({ targetIp: OWN }) },
@@ -156,6 +183,14 @@ export const ALLOWED: readonly AllowedCase[] = [
     packetAfter: toRemote({ fragment: 185, options: tag({ source: OWN, destination: REMOTE }) }),
   },
   {
+    name: 'a packet with options to another node, tagged before them',
+    ...UPLINK_OUT,
+    packet: toRemote({ options: RECORD_ROUTE }),
+    packetAfter: toRemote({
+      options: Buffer.concat([tag({ source: OWN, destination: REMOTE }), RECORD_ROUTE]),
+    }),
+  },
+  {
     name: 'a translated packet to the internet',
     ...UPLINK_OUT,
     packet: toRemote({ source: OUTSIDER, destination: INTERNET }),
@@ -174,6 +209,39 @@ export const ALLOWED: readonly AllowedCase[] = [
     markAfter: MARK,
     packet: onWire({ options: tag() }),
     packetAfter: onWire({}),
+  },
+  {
+    name: 'a rightly tagged packet with options',
+    ...UPLINK_IN,
+    markAfter: MARK,
+    packet: onWire({ options: Buffer.concat([tag(), RECORD_ROUTE]) }),
+    packetAfter: onWire({ options: RECORD_ROUTE }),
+  },
+  ...QUOTES.map(({ name, ...error }) => ({
+    name: `an ICMP error about a tagged packet: ${name}`,
+    ...UPLINK_IN,
+    markAfter: MARK,
+    packet: routerError(tagged(LONG), error.from),
+    packetAfter: routerError(LONG, { ...error.from, ...error.to(16), quoted: 548 - 16 }),
+  })),
+  ...QUOTES.map(({ name, ...error }) => ({
+    name: `an ICMP error about a packet in the tunnel: ${name}`,
+    ...UPLINK_IN,
+    markAfter: MARK,
+    packet: routerError(sentInTunnel(LONG), error.from),
+    packetAfter: routerError(LONG, { ...error.from, ...error.to(50), quoted: 548 - 50 }),
+  })),
+  {
+    name: 'an ICMP error about a tagged packet with options',
+    ...UPLINK_IN,
+    markAfter: MARK,
+    packet: routerError(tagged(toRemote({ options: RECORD_ROUTE }))),
+    packetAfter: routerError(toRemote({ options: RECORD_ROUTE }), { mtu: 1384 }),
+  },
+  {
+    name: 'an ICMP error about a packet of the node itself',
+    ...UPLINK_IN,
+    packet: routerError(toRemote({ source: CONF.uplinkAddress, destination: INTERNET })),
   },
   {
     name: 'a rightly tagged later fragment',

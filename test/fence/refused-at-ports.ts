@@ -193,10 +193,22 @@ export const REFUSED_AT_PORTS: Refusals = {
   ip_options: [
     { name: 'a tag written by the container', ...PORT_IN, packet: sent({ options: tag() }) },
     {
-      name: 'a record-route option',
+      name: 'a tag behind another option',
       ...PORT_IN,
-      packet: sent({ options: Buffer.from('0707040000000000', 'hex') }),
+      packet: sent({ options: Buffer.concat([Buffer.alloc(4, 1), tag()]) }),
     },
+    ...Object.entries({
+      'a loose source route': '8307040a40080100',
+      'a strict source route': '8907040a40080100',
+      'an option longer than the header': '0708040000000001'.slice(0, 8),
+      'an option without length': '01010107',
+      'an option of one byte': '07010000',
+      'more than the tag leaves room for': `071b04${'00'.repeat(24)}00`,
+    }).map(([name, options]) => ({
+      name,
+      ...PORT_IN,
+      packet: sent({ options: Buffer.from(options, 'hex') }),
+    })),
   ],
   source_ip: [
     { name: "the neighbour's address", ...PORT_IN, packet: sent({ source: NEIGHBOUR }) },

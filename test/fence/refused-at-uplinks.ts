@@ -23,10 +23,13 @@ import {
   onWire,
   REMOTE,
   type Refusals,
+  routerError,
   SECRET,
+  sentInTunnel,
   TENANT,
   TUNNEL_ENDS,
   tag,
+  tagged,
   toRemote,
   tunnelled,
   WIRE_MAC,
@@ -64,7 +67,7 @@ export const REFUSED_AT_UPLINKS: Refusals = {
     {
       name: 'options on the way to the wire',
       ...UPLINK_OUT,
-      packet: toRemote({ options: Buffer.from('01010100', 'hex') }),
+      packet: toRemote({ options: Buffer.alloc(28, 1) }),
     },
   ],
   untagged: [
@@ -76,6 +79,39 @@ export const REFUSED_AT_UPLINKS: Refusals = {
       packet: toRemote(),
     },
     { name: 'IPv4 from the wire', ...UPLINK_IN, packet: onWire({}) },
+    {
+      name: 'an ICMP error about a packet without tag',
+      ...UPLINK_IN,
+      packet: routerError(toRemote()),
+      onlyReason: false,
+    },
+    {
+      name: "an ICMP error about another's packet",
+      ...UPLINK_IN,
+      packet: routerError(tagged(toRemote({ source: NEIGHBOUR })), { to: OWN }),
+    },
+    {
+      name: 'an ICMP error that quotes too little',
+      ...UPLINK_IN,
+      packet: routerError(tagged(toRemote()), { quoted: 28 }),
+      onlyReason: false,
+    },
+    {
+      name: 'an echo request from outside',
+      ...UPLINK_IN,
+      packet: routerError(tagged(toRemote()), { type: 8 }),
+    },
+    {
+      name: 'an ICMP error about the tunnel that quotes too little',
+      ...UPLINK_IN,
+      packet: routerError(sentInTunnel(toRemote()), { quoted: 28 }),
+      onlyReason: false,
+    },
+    {
+      name: 'an ICMP error about a packet in the tunnel that this node cannot have sent',
+      ...UPLINK_IN,
+      packet: routerError(sentInTunnel(toRemote({ source: ip('10.64.8.8') }))),
+    },
     {
       name: 'IPv4 from the wire with a mark of its own',
       ...UPLINK_IN,
@@ -149,11 +185,15 @@ export const REFUSED_AT_UPLINKS: Refusals = {
       ...UPLINK_IN,
       packet: onWire({ options: changed(tag(), 0, 0x94) }),
     },
-    {
-      name: 'an option behind the tag',
+    ...Object.entries({
+      'a source route behind the tag': '8307040a40080100',
+      'an option behind the tag that is longer than the header': '07080400',
+      'a tag behind the tag and another option': `01010101${tag().toString('hex')}`,
+    }).map(([name, options]) => ({
+      name,
       ...UPLINK_IN,
-      packet: onWire({ options: Buffer.concat([tag(), Buffer.from('01010100', 'hex')]) }),
-    },
+      packet: onWire({ options: Buffer.concat([tag(), Buffer.from(options, 'hex')]) }),
+    })),
     {
       name: 'an option before the tag',
       ...UPLINK_IN,
@@ -268,6 +308,16 @@ export const REFUSED_AT_UPLINKS: Refusals = {
     },
   ],
   tag_forged: [
+    {
+      name: 'an ICMP error with a forged tag in its quote',
+      ...UPLINK_IN,
+      packet: routerError(tagged(toRemote(), { secret: Buffer.alloc(16, 1) })),
+    },
+    {
+      name: 'an ICMP error with forged tunnel headers in its quote',
+      ...UPLINK_IN,
+      packet: routerError(sentInTunnel(toRemote(), { secret: Buffer.alloc(16, 1) })),
+    },
     {
       name: 'a MAC of zeros',
       ...UPLINK_IN,

@@ -1,6 +1,6 @@
 /** A small world for tests of the fence: two tenants, a node's blocks, a key, and the shapes of test cases. */
 
-import { ethernetFrame } from '../../linux/frames.ts';
+import { ethernetFrame, internetChecksum } from '../../linux/frames.ts';
 import { type Cidr, type Ipv4, type Mac, macOfAddress, numberToIpv4 } from '../../model/addresses.ts';
 import type { Carrier } from '../../model/carrier.ts';
 import { DEFAULT_MARK_MASK, markOf } from '../../model/mark.ts';
@@ -188,5 +188,53 @@ export function changed(bytes: Buffer, at: number, value: number): Buffer {
 }
 
 /** An IPv4 packet from the container on its way to the other node, but for what is given. */
-export const toRemote = (fields: Partial<Ipv4Fields> = {}): Buffer =>
-  onWire({ source: OWN, destination: REMOTE, ...fields });
+export const toRemote = (fields: Partial<Ipv4Fields> = {}, payload?: Uint8Array): Buffer =>
+  onWire({ source: OWN, destination: REMOTE, ...fields }, payload);
+
+/** The same packet on its way from this node, with its tag on. */
+export function tagged(frame: Buffer, given: { secret?: Uint8Array } = {}): Buffer {
+  const inner = frame.subarray(14);
+  const [source, destination] = [12, 16].map((at) => numberToIpv4(inner.readUInt32BE(at)));
+  const header = (inner.readUInt8() & 15) * 4;
+  const flow = { source: source as Ipv4, destination: destination as Ipv4, protocol: inner.readUInt8(9) };
+  const options = Buffer.concat([tag({ ...flow, ...given }), inner.subarray(20, header)]);
+  return withOptions(frame, options);
+}
+
+/** The same packet with other options, its lengths and checksum right. */
+function withOptions(frame: Buffer, options: Buffer): Buffer {
+  const inner = frame.subarray(14);
+  const header = (inner.readUInt8() & 15) * 4;
+  const copy = Buffer.concat([frame.subarray(0, 34), options, inner.subarray(header)]);
+  copy[14] = 0x40 | (5 + options.length / 4);
+  copy.writeUInt16BE(copy.length - 14, 16);
+  copy.writeUInt16BE(0, 24);
+  copy.writeUInt16BE(internetChecksum(copy.subarray(14, 34 + options.length)), 24);
+  return copy;
+}
+
+/** The same packet on its way from this node in the tunnel. */
+export const sentInTunnel = (frame: Buffer, given: { secret?: Uint8Array } = {}): Buffer =>
+  tunnelled(frame, { ...given, ends: { source: CONF.uplinkAddress, destination: PEER.node } });
+
+/** An ICMP error of a router in the middle about a frame that passed it; by default that it is too long. */
+export function routerError(
+  about: Buffer,
+  {
+    type = 3,
+    code = 4,
+    mtu = 1400,
+    pointer = 0,
+    quoted = 548,
+    to,
+  }: { type?: number; code?: number; mtu?: number; pointer?: number; quoted?: number; to?: Ipv4 } = {},
+): Buffer {
+  const packet = about.subarray(14);
+  const message = Buffer.concat([Buffer.alloc(8), packet.subarray(0, quoted)]);
+  message.set([type, code]);
+  message[4] = pointer;
+  message.writeUInt16BE(mtu, 6);
+  message.writeUInt16BE(internetChecksum(message), 2);
+  const destination = to ?? numberToIpv4(packet.readUInt32BE(12));
+  return onWire({ source: OUTSIDER, destination, protocol: PROTOCOL.icmp }, message);
+}
