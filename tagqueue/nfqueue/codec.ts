@@ -33,7 +33,8 @@ const CHECKSUM = 10;
 const SOURCE = 12;
 const DESTINATION = 16;
 const PLAIN_BYTES = 20;
-const TAGGED_BYTES = PLAIN_BYTES + TAG_BYTES;
+/** Of a header with a tag and nothing else. */
+export const TAGGED_BYTES = PLAIN_BYTES + TAG_BYTES;
 const LONGEST_PACKET = 0xffff;
 const LARGEST_TENANT = 0xff_ff_ff;
 

@@ -109,8 +109,9 @@ function commonChains({
       'jump tunnel',
       'accept',
     ],
+    // The last address is asked for, so that what is cut off before it does not pass.
     arp_shape: [
-      'arp htype 1 arp ptype 0x0800 arp hlen 6 arp plen 4 arp operation { request, reply } accept',
+      'arp htype 1 arp ptype 0x0800 arp hlen 6 arp plen 4 arp operation { request, reply } arp daddr ip != 255.255.255.255 accept',
       drop('arp_spoof'),
     ],
     other_types: [
@@ -121,6 +122,8 @@ function commonChains({
     // The kernel finds the protocol behind extension headers; where it cannot, nothing passes.
     ipv6: [
       `meta l4proto ipv6-icmp icmpv6 type { nd-router-advert, nd-redirect } ${drop('rogue_router')}`,
+      // The kernel's walk ends at an authentication header (nft_set_pktinfo_ipv6): what is behind is not known.
+      `meta l4proto { 0, 43, 44, 51, 60 } ${drop('rogue_router')}`,
       'meta l4proto 0-254 accept',
       drop('rogue_router'),
     ],

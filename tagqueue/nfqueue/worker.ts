@@ -5,7 +5,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type Nfqueue, openNfqueue } from '../../linux/nfqueue.ts';
 import { NF_ACCEPT, NF_DROP, type QueuedPacket } from '../../linux/nfqueue-message.ts';
-import { ALLOWED, type Judgement, judgeIn, judgeOut, type Passage } from './codec.ts';
+import { ALLOWED, type Judgement, judgeIn, judgeOut, type Passage, TAGGED_BYTES } from './codec.ts';
 import { writeRefusal } from './refusal.ts';
 import { COUNTER, count, sharedMemory, WORD } from './shared.ts';
 import { type FenceFacts, type FenceTables, tablesOf } from './tables.ts';
@@ -81,9 +81,21 @@ function judge(tables: FenceTables, packet: QueuedPacket, passage: Passage): Jud
 }
 
 function letThrough(queue: Nfqueue, packet: QueuedPacket, passage: Passage): void {
-  if (passage.changed) queue.acceptMangled(packet.id, passage.at, passage.length, passage.mark);
-  else if (passage.mark !== packet.mark) queue.decide(packet.id, NF_ACCEPT, passage.mark);
+  if (passage.changed) {
+    padShort(passage);
+    queue.acceptMangled(packet.id, passage.at, passage.length, passage.mark);
+  } else if (passage.mark !== packet.mark) queue.decide(packet.id, NF_ACCEPT, passage.mark);
   else queue.decide(packet.id, NF_ACCEPT);
+}
+
+/**
+ * The kernel drops a changed packet that ends before the place where the old one's header ended (nfqnl_mangle of
+ * net/netfilter/nfnetlink_queue.c). So what is very short without its tag goes on with zeros behind it, as short frames
+ * do on Ethernet; its total length says where it ends.
+ */
+function padShort(passage: Passage): void {
+  for (; passage.length < TAGGED_BYTES; passage.length++)
+    passage.bytes.setUint8(passage.at + passage.length, 0);
 }
 
 if (parentPort !== null) runWorker(workerData as WorkerTask, parentPort);
