@@ -1,18 +1,33 @@
 /** One packet, four judges: the plain words of the format, the userland codec, the userland plane, and the eBPF programs. */
 import fc from 'fast-check';
-import { testRun, updateMap } from '../../linux/bpf.ts';
-import { ethernetFrame } from '../../linux/frames.ts';
-import { type Cidr, numberToIpv4 } from '../../model/addresses.ts';
+import { testRun } from '../../linux/bpf.ts';
+import { ethernetFrame, internetChecksum } from '../../linux/frames.ts';
+import { numberToIpv4 } from '../../model/addresses.ts';
+import type { KeyBits } from '../../model/keys.ts';
+import { indexOfMark } from '../../model/mark.ts';
 import type { TenantTag } from '../../model/names.ts';
-import * as maps from '../../tagqueue/maps.ts';
 import { judgeIn, judgeOut, type Passage } from '../../tagqueue/nfqueue/codec.ts';
-import { tablesOf } from '../../tagqueue/nfqueue/tables.ts';
+import { type FenceFacts, tablesOf } from '../../tagqueue/nfqueue/tables.ts';
 import { type DropReason, reasonOfNumber } from '../../tagqueue/reasons.ts';
 import { type Fence, FenceBuilds, loadFence } from '../fence/builds.ts';
 import { furnish } from '../fence/furnish.ts';
 import { type Generated, generated } from '../fence/generated.ts';
 import { judge, type Ruling } from '../fence/plain-judge.ts';
-import { CONF, KEYS, OTHER_TENANT, TENANT, WIRE_MAC } from '../fence/world.ts';
+import { openQueueSite, type Seen } from '../fence/queue-site.ts';
+import { eventually } from '../fence/wire.ts';
+import {
+  CONF,
+  INTERNET,
+  KEYS,
+  MARK,
+  MARK_MASK,
+  OTHER_MARK,
+  OTHER_TENANT,
+  OUTSIDER,
+  PEER_BLOCK,
+  TENANT,
+  WIRE_MAC,
+} from '../fence/world.ts';
 import { ETHERTYPE } from '../frames.ts';
 
 const PACKETS = 10_000;
@@ -21,23 +36,18 @@ const TC_ACT_OK = 0;
 const HEADROOM = 64;
 
 const KNOWN: readonly TenantTag[] = [TENANT, OTHER_TENANT];
-const MARK_MASK = 0xffff_ff;
-const TABLES = tablesOf({
+const MARKS: Readonly<Record<number, number>> = { [TENANT]: MARK, [OTHER_TENANT]: OTHER_MARK, 0: 0 };
+const tenantOf = (mark: number): number => KNOWN.find((tag) => MARKS[tag] === (mark & MARK_MASK) >>> 0) ?? 0;
+const FACTS: FenceFacts = {
   ...{ internalPool: CONF.internalPool, ownBlock: CONF.ownBlock, markMask: MARK_MASK },
   keys: {
     current: CONF.epoch,
-    keys: [...KEYS].map(([epoch, key]) => ({ epoch, key: key.toString('hex') as never })),
+    keys: [...KEYS].map(([epoch, key]) => ({ epoch, key: key.toString('hex') as KeyBits })),
   },
-  tenants: KNOWN.map((tag) => [tag, tag]),
-  peerBlocks: peersOf(),
-});
-
-/** The pool without the own block. */
-function peersOf(): Cidr[] {
-  const blocks: Cidr[] = [];
-  for (let at = 0x0a40_0400; at < 0x0a50_0000; at += 1024) blocks.push(`${numberToIpv4(at)}/22` as Cidr);
-  return blocks;
-}
+  tenants: KNOWN.map((tag) => [indexOfMark(MARKS[tag]!, MARK_MASK), tag]),
+  peerBlocks: [PEER_BLOCK],
+};
+const TABLES = tablesOf(FACTS);
 
 const packets = fc.sample(generated, { numRuns: PACKETS, seed: SEED });
 
@@ -61,13 +71,13 @@ function byCodec({ direction, packet, tenant }: Generated): Outcome {
   const room = Buffer.concat([Buffer.alloc(HEADROOM), packet, Buffer.alloc(8)]);
   const passage: Passage = {
     bytes: new DataView(room.buffer, room.byteOffset, room.length),
-    ...{ at: HEADROOM, length: packet.length, mark: tenant, changed: false },
+    ...{ at: HEADROOM, length: packet.length, mark: MARKS[tenant]!, changed: false },
   };
   const reason = (direction === 'out' ? judgeOut : judgeIn)(TABLES, passage);
   return outcomeOf({
     refused: reasonOfNumber(reason) as DropReason,
     packet: room.subarray(passage.at, passage.at + passage.length),
-    tenant: direction === 'in' ? passage.mark : 0,
+    tenant: direction === 'in' ? tenantOf(passage.mark) : 0,
   });
 }
 
@@ -77,7 +87,6 @@ beforeAll(() => {
   builds = new FenceBuilds();
   fence = loadFence(builds.build());
   furnish(fence, 1, {});
-  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf(CONF));
 });
 afterAll(() => {
   fence[Symbol.dispose]();
@@ -88,9 +97,12 @@ function byPrograms({ direction, packet, tenant }: Generated): Outcome {
   const before = fence.drops();
   const frame = ethernetFrame(WIRE_MAC, WIRE_MAC, ETHERTYPE.ipv4, packet);
   const program = fence.program(direction === 'out' ? 'uplink_out' : 'uplink_in');
-  const after = testRun(program, frame, { mark: tenant });
+  const after = testRun(program, frame, { mark: MARKS[tenant]! });
   if (after.action === TC_ACT_OK)
-    return outcomeOf({ packet: after.packet.subarray(14), tenant: direction === 'in' ? after.mark : 0 });
+    return outcomeOf({
+      packet: after.packet.subarray(14),
+      tenant: direction === 'in' ? tenantOf(after.mark) : 0,
+    });
   const [reason] = Object.entries(fence.drops()).find(
     ([reason, count]) => count !== (before[reason as DropReason] ?? 0),
   ) ?? [undefined];
@@ -124,9 +136,82 @@ it('the userland codec agrees with the format', () => compare('codec', packets, 
 it('the eBPF programs agree with the format', () => {
   // The kernel test-runs no packet that is shorter than its header.
   const runnable = packets.filter(({ packet }) => packet.length >= 20);
-  compare(
-    'eBPF',
-    runnable.filter((one) => byWords(one).refused !== 'other_tenant'),
-    byPrograms,
-  );
+  compare('eBPF', runnable, byPrograms);
 });
+
+/** What the kernel's own stack does not let through, or changes, before or behind a plane is not compared. */
+function isRoutable({ packet, wellFormed }: Generated): boolean {
+  if (!wellFormed || packet.length !== packet.readUInt16BE(2) || packet.readUInt8(8) < 2) return false;
+  const source = packet.readUInt8(12);
+  const internal = (packet.readUInt32BE(16) & 0xfff0_0000) >>> 0 === 0x0a40_0000;
+  const outside = [INTERNET, OUTSIDER].includes(numberToIpv4(packet.readUInt32BE(16)));
+  const plain = (packet.readUInt8(0) & 15) === 5;
+  return source > 0 && source < 224 && source !== 127 && (internal || (outside && plain));
+}
+
+it('the userland plane agrees with the format', async () => {
+  const routable = packets.filter(isRoutable);
+  const marks = KNOWN.map((tag) => MARKS[tag]!);
+  await using site = await openQueueSite(FACTS, marks);
+  const seen = new Map<number, Seen>();
+  const numbered = routable.map((one, number) => ({ ...one, packet: withNumber(one.packet, number) }));
+  for (const [number, { direction, tenant, packet }] of numbered.entries()) {
+    site.send(direction, MARKS[tenant]!, packet);
+    if (number % 256 === 255) for (const [at, one] of await site.settle()) seen.set(at, one);
+  }
+  for (const [at, one] of await site.settle()) seen.set(at, one);
+
+  compare('NFQUEUE', numbered, ({ direction, packet }) => {
+    const found = seen.get(packet.readUInt16BE(4));
+    const refused =
+      found === undefined ? byWords({ ...numbered[packet.readUInt16BE(4)]! }).refused : undefined;
+    if (found === undefined) return { refused, packet: undefined, tenant: undefined };
+    return {
+      refused: undefined,
+      packet: unrouted(found.packet).toString('hex'),
+      tenant: direction === 'in' ? tenantOf(found.mark) : 0,
+    };
+  });
+});
+
+it('a worker that dies lets nothing through, and another one takes its place', async () => {
+  const passing = packets
+    .filter(isRoutable)
+    .find((one) => one.direction === 'in' && byWords(one).tenant !== undefined);
+  await using site = await openQueueSite(
+    FACTS,
+    KNOWN.map((tag) => MARKS[tag]!),
+  );
+  const tryOne = async (number: number): Promise<boolean> => {
+    site.send('in', 0, withNumber(passing!.packet, number));
+    return (await site.settle()).has(number);
+  };
+  expect(await tryOne(1)).toBe(true);
+  site.workers.post({ ...FACTS, keys: 'not keys' as never });
+  await eventually('the workers die', () => site.workers.counters().restarts > 1 || undefined);
+  expect(await tryOne(2)).toBe(false);
+  site.workers.post(FACTS);
+  await eventually('they read again', () => site.workers.reading(100).then((all) => all || undefined));
+  let number = 3;
+  await eventually('packets pass again', async () => (await tryOne(number++)) || undefined);
+});
+
+function withNumber(packet: Buffer, number: number): Buffer {
+  const copy = Buffer.from(packet);
+  copy.writeUInt16BE(number, 4);
+  return withChecksum(copy);
+}
+
+/** As it was before the router took a hop off. */
+function unrouted(packet: Buffer): Buffer {
+  // What stands behind its total length is no part of it, as on any Ethernet.
+  const copy = Buffer.from(packet.subarray(0, packet.readUInt16BE(2)));
+  copy.writeUInt8(copy.readUInt8(8) + 1, 8);
+  return withChecksum(copy);
+}
+
+function withChecksum(packet: Buffer): Buffer {
+  packet.writeUInt16BE(0, 10);
+  packet.writeUInt16BE(internetChecksum(packet.subarray(0, (packet.readUInt8(0) & 15) * 4)), 10);
+  return packet;
+}

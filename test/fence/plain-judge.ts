@@ -4,7 +4,7 @@ import { cidrContains, type Ipv4, numberToIpv4 } from '../../model/addresses.ts'
 import type { TenantTag } from '../../model/names.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
 import { encodeTag, type Flow, TAG_BYTES, verifyTag } from '../../tagqueue/wire.ts';
-import { CONF, KEYS } from './world.ts';
+import { CONF, KEYS, PEER_BLOCK } from './world.ts';
 
 export type Direction = 'out' | 'in';
 
@@ -59,7 +59,7 @@ function judgeIn(flow: Flow, packet: Buffer, known: readonly number[]): Ruling {
   const headerBytes = headerBytesOf(packet);
   const total = packet.readUInt16BE(2);
   if (headerBytes === 20) return refuse('untagged');
-  if (!internal(flow.source) || own(flow.source)) return refuse('foreign_source');
+  if (!cidrContains(PEER_BLOCK, flow.source)) return refuse('foreign_source');
   if (headerBytes !== 20 + TAG_BYTES || packet.length < headerBytes || total < headerBytes)
     return refuse('tag_malformed');
   const tag = verifyTag(flow, packet.subarray(20, headerBytes), KEYS);
