@@ -47,9 +47,9 @@ beforeAll(() => {
   other = openPacketSocket(wire.netns, 'far1');
 });
 afterAll(() => {
-  for (const one of [container, other, plane]) one[Symbol.dispose]();
-  nft.close();
-  wire[Symbol.dispose]();
+  for (const one of [container, other, plane]) one?.[Symbol.dispose]();
+  nft?.close();
+  wire?.[Symbol.dispose]();
 });
 
 function rulesWith(etherTypes: readonly number[]): string {

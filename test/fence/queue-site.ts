@@ -36,7 +36,7 @@ export interface QueueSite extends AsyncDisposable {
 
 /** @param marks  of the tenants */
 export async function openQueueSite(facts: FenceFacts, marks: readonly number[]): Promise<QueueSite> {
-  const site = new AsyncDisposableStack();
+  await using site = new AsyncDisposableStack();
   const wire = site.use(layWire('queue'));
   const ip = (...words: string[]): string =>
     execFileSync('ip', ['-n', wire.name, ...words], { encoding: 'utf8' });
