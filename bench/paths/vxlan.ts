@@ -2,7 +2,7 @@
 import type { LabNode } from '../../lab/node.ts';
 import { runOk } from '../../linux/process.ts';
 import type { IfName } from '../../model/names.ts';
-import { bridgeName, tableName } from '../../netd/names.ts';
+import { bridgeName, tableName, tunnelName } from '../../netd/names.ts';
 import { inside } from '../inside.ts';
 import type { End } from './measures.ts';
 
@@ -33,6 +33,8 @@ async function openEnd(
   far: string,
 ): Promise<void> {
   const { node } = end;
+  // Without programs it has no use, and it holds the port.
+  await node.exec(['ip', 'link', 'delete', tunnelName(node.name)]);
   await node.exec([
     ...(['ip', 'link', 'add', DEVICE, 'type', 'vxlan', 'id', VNI, 'dstport', PORT] as const),
     ...['local', node.address, 'remote', peer.address],
