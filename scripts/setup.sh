@@ -88,6 +88,8 @@ npm_packages() {
     return
   fi
   command -v npm >/dev/null || fail 'npm is missing: install Node 20 or later, with npm'
+  # npm would empty the folder behind it, which is somebody else's.
+  [[ -L node_modules ]] && fail 'node_modules is a symbolic link: remove it first'
   say npm 'installing, with Node 24'
   # All kinds, whatever NODE_ENV says: the tests need the one, Node itself comes with the other.
   npm ci --include=dev --include=optional --loglevel=error </dev/null
