@@ -2,8 +2,9 @@
 import { bytesToIpv6, bytesToMac, numberToIpv4 } from '../model/addresses.ts';
 import type { HeaderSummary } from '../model/drop.ts';
 import type { ProgramName } from './maps.ts';
+import { TAG_BYTES } from './options.ts';
 import { type DropReason, reasonOfNumber } from './reasons.ts';
-import { decodeTag, TAG_BYTES } from './wire.ts';
+import { decodeTag } from './wire.ts';
 
 export interface DropRecord {
   /** Nanoseconds on the kernel's monotonic clock. */

@@ -1,5 +1,6 @@
 /** The carrier `option`, format 1: the tag as 16 bytes of IPv4 option. docs/tag-wire-format.md describes it. */
 import type { KeyEpoch, TenantTag } from '../model/names.ts';
+import { areHarmlessOptions, TAG_BYTES, TAG_OPTION } from './options.ts';
 import {
   believeTag,
   type Flow,
@@ -12,10 +13,6 @@ import {
 } from './token.ts';
 
 export type { Flow, Tag, TagFault, TagKey } from './token.ts';
-
-/** Copied into fragments, class 0, number 30: experimental (RFC 791, RFC 4727). */
-export const TAG_OPTION = 0x9e;
-export const TAG_BYTES = 16;
 
 /** @returns the tag as it stands in the packet, 16 bytes right behind the 20-byte header. */
 export function encodeTag(flow: Flow, tenant: TenantTag, key: TagKey): Buffer {
@@ -36,7 +33,8 @@ export function decodeTag(options: Uint8Array): Tag | TagFault {
   const option = Buffer.from(options.subarray(0, TAG_BYTES));
   if (option.length !== TAG_BYTES || option[0] !== TAG_OPTION || option[1] !== TAG_BYTES)
     return 'tag_malformed';
-  if (!areHarmlessOptions(options.subarray(TAG_BYTES))) return 'tag_malformed';
+  const view = new DataView(options.buffer, options.byteOffset, options.byteLength);
+  if (!areHarmlessOptions(view, TAG_BYTES, options.length)) return 'tag_malformed';
   if (!isTenant(option.readUInt32BE(4))) return 'tag_malformed';
   return tagIn(option);
 }
@@ -48,27 +46,6 @@ function tagIn(option: Buffer): Tag {
     tenant: option.readUIntBE(5, 3) as TenantTag,
     mac: option.subarray(8),
   };
-}
-
-const END = 0;
-const NOTHING = 1;
-/** Loose and strict source route (RFC 791). */
-const SOURCE_ROUTES: readonly number[] = [0x83, 0x89];
-/** Of the 40 that there are, what the tag leaves. */
-const MOST_OPTION_BYTES = 24;
-
-/** Whether a container may send these options: they can be walked, none is a tag, and none says where to go. */
-export function areHarmlessOptions(options: Uint8Array): boolean {
-  if (options.length > MOST_OPTION_BYTES) return false;
-  for (let at = 0; at < options.length; ) {
-    const [type = END, length = 0] = options.subarray(at);
-    if (type === END) return true;
-    const bytes = type === NOTHING ? 1 : length;
-    const walkable = type === NOTHING || (length >= 2 && at + length <= options.length);
-    if (!walkable || type === TAG_OPTION || SOURCE_ROUTES.includes(type)) return false;
-    at += bytes;
-  }
-  return true;
 }
 
 /** The 16 bytes under the MAC of an option, right or wrong. */

@@ -14,7 +14,7 @@ import {
   udpDatagram,
 } from '../../linux/frames.ts';
 import { bytesToMac, type Ipv4, type Mac } from '../../model/addresses.ts';
-import { TAG_BYTES, TAG_OPTION } from '../../tagqueue/wire.ts';
+import { TAG_BYTES, TAG_OPTION } from '../../tagqueue/options.ts';
 import { decodeTunnel, TUNNEL_BYTES } from '../../tagqueue/wire-vxlan.ts';
 import type { Identity } from './stage.ts';
 

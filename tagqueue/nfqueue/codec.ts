@@ -2,9 +2,9 @@
  * The fence at the uplink for the packet path in userland: what uplink_out and uplink_in of tagqueue/bpf/fence.bpf.c do,
  * check by check and byte by byte. Packets are changed where they stand; nothing is allocated.
  */
+import { areHarmlessOptions, TAG_BYTES, TAG_OPTION } from '../options.ts';
 import { type DropReason, numberOfReason } from '../reasons.ts';
 import { TAG_FORMAT } from '../token.ts';
-import { TAG_BYTES, TAG_OPTION } from '../wire.ts';
 import { mac, siphash } from './siphash.ts';
 import { type FenceTables, isPeers } from './tables.ts';
 
@@ -35,6 +35,7 @@ const DESTINATION = 16;
 const PLAIN_BYTES = 20;
 /** Of a header with a tag and nothing else. */
 export const TAGGED_BYTES = PLAIN_BYTES + TAG_BYTES;
+const LONGEST_HEADER = 60;
 const LONGEST_PACKET = 0xffff;
 const LARGEST_TENANT = 0xff_ff_ff;
 
@@ -61,7 +62,6 @@ export function judgeOut(tables: FenceTables, packet: Passage): Judgement {
   const tenant = tables.tagOfIndex[(packet.mark & tables.markMask) >>> tables.markShift] ?? 0;
   if (tenant === 0) return UNTAGGED;
   if ((source & tables.ownMask) >>> 0 !== tables.own) return FOREIGN_SOURCE;
-  if ((bytes.getUint8(at) & 15) * 4 !== PLAIN_BYTES) return IP_OPTIONS;
   if (tables.valid[tables.epoch] !== 1) return NO_KEY;
   return putTag(tables, packet, tenant);
 }
@@ -76,9 +76,13 @@ export function judgeIn(tables: FenceTables, packet: Passage): Judgement {
   if (!inPool(tables, bytes.getUint32(at + DESTINATION)))
     return inPool(tables, source) ? INTERNAL_LEAK : ALLOWED;
 
-  if ((bytes.getUint8(at) & 15) * 4 === PLAIN_BYTES) return UNTAGGED;
+  if (headerBytesOf(bytes, at) === PLAIN_BYTES) return UNTAGGED;
   if (!isPeers(tables, source)) return FOREIGN_SOURCE;
   return takeTag(tables, packet);
+}
+
+function headerBytesOf(bytes: DataView, at: number): number {
+  return (bytes.getUint8(at) & 15) * 4;
 }
 
 function inPool({ pool, poolMask }: FenceTables, address: number): boolean {
@@ -87,7 +91,9 @@ function inPool({ pool, poolMask }: FenceTables, address: number): boolean {
 
 function putTag(tables: FenceTables, packet: Passage, tenant: number): Judgement {
   const { bytes } = packet;
+  const headerBytes = headerBytesOf(bytes, packet.at);
   const total = bytes.getUint16(packet.at + TOTAL_LENGTH) + TAG_BYTES;
+  if (headerBytes < PLAIN_BYTES || headerBytes + TAG_BYTES > LONGEST_HEADER) return IP_OPTIONS;
   if (total > LONGEST_PACKET) return NO_ROOM;
   const at = packet.at - TAG_BYTES;
   for (let offset = 0; offset < PLAIN_BYTES; offset += 4)
@@ -101,7 +107,7 @@ function putTag(tables: FenceTables, packet: Passage, tenant: number): Judgement
   hashTag(tables, bytes, at);
   bytes.setUint32(tag + 8, mac[0] ?? 0, true);
   bytes.setUint32(tag + 12, mac[1] ?? 0, true);
-  resizeHeader(bytes, at, TAGGED_BYTES, total, sumOfTag(bytes, tag));
+  resizeHeader(bytes, at, headerBytes + TAG_BYTES, total, sumOfTag(bytes, tag));
   packet.at = at;
   packet.length += TAG_BYTES;
   packet.mark = (packet.mark & ~tables.markMask) >>> 0;
@@ -112,8 +118,9 @@ function putTag(tables: FenceTables, packet: Passage, tenant: number): Judgement
 function takeTag(tables: FenceTables, packet: Passage): Judgement {
   const { bytes, at } = packet;
   const total = bytes.getUint16(at + TOTAL_LENGTH);
-  const headerBytes = (bytes.getUint8(at) & 15) * 4;
-  if (headerBytes !== TAGGED_BYTES || packet.length < TAGGED_BYTES || total < TAGGED_BYTES)
+  const headerBytes = headerBytesOf(bytes, at);
+  if (headerBytes < TAGGED_BYTES || packet.length < TAGGED_BYTES || total < headerBytes) return TAG_MALFORMED;
+  if (packet.length < headerBytes || !areHarmlessOptions(bytes, at + TAGGED_BYTES, at + headerBytes))
     return TAG_MALFORMED;
   const refused = checkTag(tables, bytes, at);
   if (refused !== ALLOWED) return refused;
@@ -121,7 +128,8 @@ function takeTag(tables: FenceTables, packet: Passage): Judgement {
   const tag = at + PLAIN_BYTES;
   const tenant = bytes.getUint32(tag + 4) & LARGEST_TENANT;
   // In one's complement, taking a word off a sum is adding its complement.
-  resizeHeader(bytes, at, PLAIN_BYTES, total - TAG_BYTES, (TAG_BYTES / 2) * 0xffff - sumOfTag(bytes, tag));
+  const change = (TAG_BYTES / 2) * 0xffff - sumOfTag(bytes, tag);
+  resizeHeader(bytes, at, headerBytes - TAG_BYTES, total - TAG_BYTES, change);
   const plain = at + TAG_BYTES;
   for (let offset = PLAIN_BYTES - 4; offset >= 0; offset -= 4)
     bytes.setUint32(plain + offset, bytes.getUint32(at + offset));

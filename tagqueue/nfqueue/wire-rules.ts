@@ -5,7 +5,7 @@
 import type { OwnChain } from '../../linux/iptables.ts';
 import type { Cidr } from '../../model/addresses.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
-import { TAG_BYTES, TAG_OPTION } from '../wire.ts';
+import { TAG_BYTES, TAG_OPTION } from '../options.ts';
 import { chainNames, counterOf, fenceTable } from './names.ts';
 
 export interface WireRules {

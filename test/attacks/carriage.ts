@@ -1,7 +1,7 @@
 /** How packets between nodes travel in a lab: chosen by the operator's command, and seen on the wire. */
 import type { Lab } from '../../lab/lab.ts';
 import type { Carrier } from '../../model/carrier.ts';
-import { TAG_OPTION } from '../../tagqueue/wire.ts';
+import { TAG_OPTION } from '../../tagqueue/options.ts';
 import { PROTOCOL } from '../frames.ts';
 import { greeting } from './traffic.ts';
 import type { Member, NodeLetter, World } from './world.ts';

@@ -151,8 +151,8 @@ describe('tagqueue', () => {
     stop.abort();
     expect(await daemon.api.request('GET', '/v1/drops')).toMatchObject({
       drops: expect.arrayContaining([
-        { reason: 'source_ip', meaning: expect.any(String), packets: expect.any(Number) },
-        { reason: 'tag_forged', meaning: expect.any(String), packets: 0 },
+        expect.objectContaining({ reason: 'source_ip', packets: expect.any(Number) }),
+        expect.objectContaining({ reason: 'tag_forged', packets: 0 }),
       ]),
     });
   });

@@ -2,8 +2,9 @@
 import { internetChecksum } from '../../linux/frames.ts';
 import { cidrContains, type Ipv4, numberToIpv4 } from '../../model/addresses.ts';
 import type { TenantTag } from '../../model/names.ts';
+import { TAG_BYTES } from '../../tagqueue/options.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
-import { encodeTag, type Flow, TAG_BYTES, verifyTag } from '../../tagqueue/wire.ts';
+import { encodeTag, type Flow, verifyTag } from '../../tagqueue/wire.ts';
 import { CONF, KEYS, PEER_BLOCK } from './world.ts';
 
 export type Direction = 'out' | 'in';
@@ -46,13 +47,15 @@ export function judge(
 function judgeOut(flow: Flow, packet: Buffer, tenant: number, known: readonly number[]): Ruling {
   if (!known.includes(tenant)) return refuse('untagged');
   if (!own(flow.source)) return refuse('foreign_source');
-  if (headerBytesOf(packet) !== 20) return refuse('ip_options');
   const secret = KEYS.get(CONF.epoch);
   if (secret === undefined) return refuse('no_key');
+  const headerBytes = headerBytesOf(packet);
+  if (headerBytes < 20 || headerBytes + TAG_BYTES > 60) return refuse('ip_options');
   const total = packet.readUInt16BE(2) + TAG_BYTES;
   if (total > 0xffff) return refuse('no_room');
   const tag = encodeTag(flow, tenant as TenantTag, { epoch: CONF.epoch, secret });
-  return { packet: withOptions(packet, 20, total, tag), tenant: 0 };
+  const options = Buffer.concat([tag, packet.subarray(20, headerBytes)]);
+  return { packet: withOptions(packet, headerBytes, total, options), tenant: 0 };
 }
 
 function judgeIn(flow: Flow, packet: Buffer, known: readonly number[]): Ruling {
@@ -60,13 +63,13 @@ function judgeIn(flow: Flow, packet: Buffer, known: readonly number[]): Ruling {
   const total = packet.readUInt16BE(2);
   if (headerBytes === 20) return refuse('untagged');
   if (!cidrContains(PEER_BLOCK, flow.source)) return refuse('foreign_source');
-  if (headerBytes !== 20 + TAG_BYTES || packet.length < headerBytes || total < headerBytes)
+  if (headerBytes < 20 + TAG_BYTES || packet.length < headerBytes || total < headerBytes)
     return refuse('tag_malformed');
   const tag = verifyTag(flow, packet.subarray(20, headerBytes), KEYS);
   if (typeof tag === 'string') return refuse(tag);
   if (!known.includes(tag.tenant)) return refuse('other_tenant');
   return {
-    packet: withOptions(packet, headerBytes, total - TAG_BYTES, Buffer.alloc(0)),
+    packet: withOptions(packet, headerBytes, total - TAG_BYTES, packet.subarray(20 + TAG_BYTES, headerBytes)),
     tenant: tag.tenant,
   };
 }
@@ -77,7 +80,8 @@ function headerBytesOf(packet: Buffer): number {
 
 function withOptions(packet: Buffer, payloadAt: number, total: number, options: Buffer): Buffer {
   const header = Buffer.concat([packet.subarray(0, 20), options]);
-  header.writeUInt8((header.readUInt8(0) & 0xf0) | (header.length / 4), 0);
+  const words = headerBytesOf(packet) / 4 + (20 + options.length - payloadAt) / 4;
+  header.writeUInt8((header.readUInt8(0) & 0xf0) | words, 0);
   header.writeUInt16BE(total, 2);
   header.writeUInt16BE(0, 10);
   header.writeUInt16BE(internetChecksum(header), 10);

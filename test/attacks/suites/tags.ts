@@ -2,8 +2,9 @@
 
 import { ethernetFrame } from '../../../linux/frames.ts';
 import type { KeyEpoch, TenantTag } from '../../../model/names.ts';
+import { TAG_BYTES } from '../../../tagqueue/options.ts';
 import { siphash24 } from '../../../tagqueue/siphash.ts';
-import { encodeTag, macInput, TAG_BYTES } from '../../../tagqueue/wire.ts';
+import { encodeTag, macInput } from '../../../tagqueue/wire.ts';
 import { ETHERTYPE, ipv4, MORE_FRAGMENTS, PROTOCOL } from '../../frames.ts';
 import { attack, framesBeforeControls, lineOf, type Suite } from '../attack.ts';
 import { changed, packet, range, tagged } from '../traffic.ts';
