@@ -1,5 +1,4 @@
 /** What every verb of netd works with. */
-import type { Ipv4 } from '../model/addresses.ts';
 import type { ClusterView } from '../model/cluster.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
@@ -11,12 +10,7 @@ import type { FlowLimits } from './flow-limits.ts';
 import type { Kernel } from './kernel.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import type { Registry } from './registry.ts';
-
-/** A TCP address of the cluster itself. */
-export interface Service {
-  readonly address: Ipv4;
-  readonly port: number;
-}
+import type { Service } from './service-ports.ts';
 
 export interface Netd {
   readonly kernel: Kernel;
@@ -42,7 +36,7 @@ export interface Netd {
   settled(): boolean;
   /** Why the last attempt at it failed; undefined when none has. */
   trouble(): SluiceError | undefined;
-  /** Where the cluster's own daemons listen: containers must not reach them through NAT. */
+  /** Where the cluster's own daemons and this node's tunnel listen: containers must not reach them through NAT. */
   services(): readonly Service[];
 }
 

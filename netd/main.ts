@@ -13,7 +13,7 @@ import type { MarkMask } from '../model/mark.ts';
 import type { IfName, NodeName } from '../model/names.ts';
 import { followCluster } from '../store/cluster-client.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
-import type { Netd, Service } from './context.ts';
+import type { Netd } from './context.ts';
 import type { Checkpoint } from './endpoint-apply.ts';
 import { type NodeFacts, nodeFacts, nodeGuards } from './facts.ts';
 import { type FlowLimits, refusedFlows } from './flow-limits.ts';
@@ -26,6 +26,7 @@ import { type ReconcileMemory, reconcile } from './reconcile.ts';
 import { createReconciler } from './reconciler.ts';
 import { openRegistry } from './registry.ts';
 import { netdRoutes } from './server.ts';
+import { type Service, tunnelService } from './service-ports.ts';
 
 /** One garbage-collection round: a container that vanished without DEL holds its addresses no longer. */
 const RECONCILE_EVERY_MS = 30_000;
@@ -94,7 +95,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     plane: () => plane.current(),
     settled: () => settled,
     trouble: () => trouble,
-    services: () => options.services,
+    services: () => [...options.services, ...tunnelService(cluster.current(), options)],
   };
   const reconciler = createReconciler(
     RECONCILE_EVERY_MS,

@@ -10,6 +10,7 @@ import type { IfName } from '../model/names.ts';
 import type { NodeFacts } from './facts.ts';
 import { guardRuleset } from './guard-rules.ts';
 import { FIRST_GROUP, LAST_GROUP } from './names.ts';
+import type { Service } from './service-ports.ts';
 
 export interface RulesetInput {
   readonly table: string;
@@ -24,7 +25,7 @@ export interface RulesetInput {
   readonly externalBlock: Cidr;
   readonly guards?: NodeFacts['guards'];
   /** Addresses and ports of the cluster's own services, which containers must not reach through NAT. */
-  readonly services: readonly { readonly address: Ipv4; readonly port: number }[];
+  readonly services: readonly Service[];
 }
 
 /**
@@ -37,7 +38,9 @@ export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[
   const internal = `"${input.internalBridge}"`;
   const external = `"${input.externalBridge}"`;
   const uplink = `"${input.uplink}"`;
-  const services = input.services.map(({ address, port }) => `ip daddr ${address} tcp dport ${port}`);
+  const services = input.services.map(
+    ({ protocol, address, port }) => `ip daddr ${address} ${protocol} dport ${port}`,
+  );
   // The marks of others stay.
   const others = `0x${(~input.markMask >>> 0).toString(16)}`;
   // Probes bear the whole mask as their mark (model/mark.ts).

@@ -4,7 +4,10 @@ import { refuseServicePorts } from './service-ports.ts';
 
 const OWN = '192.0.2.1' as Ipv4;
 const OTHER = '192.0.2.2' as Ipv4;
-const SERVICES = [{ address: OWN, port: 7070 }];
+const SERVICES = [
+  { protocol: 'tcp', address: OWN, port: 7070 },
+  { protocol: 'udp', address: OWN, port: 4789 },
+] as const;
 const port = (changes: Partial<PublishedPort> = {}): PublishedPort => ({
   ...{ hostPort: 7070, containerPort: 80, protocol: 'tcp', hostIp: null },
   ...changes,
@@ -14,6 +17,7 @@ describe('refuseServicePorts', () => {
   it.each<[string, PublishedPort]>([
     ['every address', port()],
     ["the node's address", port({ hostIp: OWN })],
+    ['every address, by UDP', port({ protocol: 'udp', hostPort: 4789 })],
   ])("refuses the service's port on %s", (_where, taken) => {
     const ask = (): void => refuseServicePorts([port({ hostPort: 80 }), taken], SERVICES, OWN);
     expect(ask).toThrow(expect.objectContaining({ code: 'port_taken' }));
@@ -21,7 +25,8 @@ describe('refuseServicePorts', () => {
 
   it.each<[string, PublishedPort, Ipv4 | undefined]>([
     ['other ports', port({ hostPort: 7071 }), OWN],
-    ['UDP', port({ protocol: 'udp' }), OWN],
+    ['UDP where the service is TCP', port({ protocol: 'udp' }), OWN],
+    ['TCP where the service is UDP', port({ hostPort: 4789 }), OWN],
     ['another address of the node', port({ hostIp: OTHER }), OWN],
     ['the port on a node that does not have the service', port(), OTHER],
     ['anything on a node that has no address yet', port(), undefined],

@@ -1,8 +1,25 @@
-/** The ports of this node that the cluster's own daemons listen on: no container may publish them. */
+/** The ports of this node that are the cluster's own, its daemons' and the tunnel's: no container may publish them. */
 import type { Ipv4 } from '../model/addresses.ts';
+import type { ClusterView } from '../model/cluster.ts';
 import type { PublishedPort } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
-import type { Service } from './context.ts';
+import type { NodeName } from '../model/names.ts';
+
+/** Where something of the cluster itself listens. */
+export interface Service {
+  readonly protocol: 'tcp' | 'udp';
+  readonly address: Ipv4;
+  readonly port: number;
+}
+
+/** The tunnel between nodes: whoever got its packets would read what other tenants send. Empty until the node is known. */
+export function tunnelService(
+  view: ClusterView | undefined,
+  { node, vxlanPort }: { readonly node: NodeName; readonly vxlanPort: number },
+): Service[] {
+  const address = view?.nodes.get(node)?.uplinkAddress;
+  return address === undefined ? [] : [{ protocol: 'udp', address, port: vxlanPort }];
+}
 
 /**
  * Whoever published one would take over the connections of all nodes. The ruleset leaves such a port with its
@@ -19,12 +36,13 @@ export function refuseServicePorts(
   const here = services.filter(({ address }) => address === own);
   const taken = ports.find(
     ({ protocol, hostPort, hostIp }) =>
-      protocol === 'tcp' && (hostIp ?? own) === own && here.some(({ port }) => port === hostPort),
+      (hostIp ?? own) === own &&
+      here.some((service) => service.protocol === protocol && service.port === hostPort),
   );
   if (taken === undefined) return;
   throw new SluiceError(
     'port_taken',
-    `tcp port ${taken.hostPort} of this node is the cluster's own`,
+    `${taken.protocol} port ${taken.hostPort} of this node is the cluster's own`,
     'choose another host port',
   );
 }

@@ -102,7 +102,12 @@ function makeTable({ nft }: Scratch): void {
   nft.apply(
     'make a table',
     rulesetScript(
-      { ...names, ...addresses, services: [{ address: ADDRESS, port: PORT }], markMask: DEFAULT_MARK_MASK },
+      {
+        ...names,
+        ...addresses,
+        services: [{ protocol: 'tcp', address: ADDRESS, port: PORT }],
+        markMask: DEFAULT_MARK_MASK,
+      },
       [],
     ),
   );

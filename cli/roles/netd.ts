@@ -8,6 +8,7 @@ import { Ipv4 } from '../../model/addresses.ts';
 import { asSluiceError } from '../../model/errors.ts';
 import type { IfName } from '../../model/names.ts';
 import { runNetd } from '../../netd/main.ts';
+import type { Service } from '../../netd/service-ports.ts';
 import { requireUplink } from '../node-options.ts';
 import { failPoints } from './fail-point.ts';
 import { type Role, runRole } from './role.ts';
@@ -44,11 +45,11 @@ export function netd(args: readonly string[]): Promise<number> {
 }
 
 /** The server's own address, which containers have no business at. */
-function servicesOf({ places, listen, join }: Role): { address: Ipv4; port: number }[] {
+function servicesOf({ places, listen, join }: Role): Service[] {
   const server = listen ?? readCredential(places.stateDir)?.server ?? join;
   if (server === undefined) return [];
   const [address, port] = server.split(':');
-  return [{ address: Ipv4.parse(address), port: Number(port) }];
+  return [{ protocol: 'tcp', address: Ipv4.parse(address), port: Number(port) }];
 }
 
 const LONGEST_PAUSE_MS = 5_000;
