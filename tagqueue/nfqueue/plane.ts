@@ -16,7 +16,7 @@ import type { NfqueuePlaneIds } from '../plane-ids.ts';
 import { DROP_REASONS, meaningOfReason, numberOfReason } from '../reasons.ts';
 import type { PlaneSettings } from '../settings.ts';
 import { chainNames, counterOf, fenceTable } from './names.ts';
-import { commonScript } from './port-rules.ts';
+import { commonScript, removePortsScript } from './port-rules.ts';
 import { listBlocks, listPorts } from './ports.ts';
 import type { FenceFacts } from './tables.ts';
 import { queueChains, type WireRules, wireScript } from './wire-rules.ts';
@@ -268,7 +268,7 @@ export async function removeNfqueuePlane(node: NodeName): Promise<boolean> {
     );
     const { arrivals, departures } = chainNames(node);
     // The ports' marks go first: while packets that bear them are under way, nobody lets them onto the wire.
-    if (families.includes('bridge')) nft.apply('remove the fence of ports', `delete table bridge ${table}`);
+    if (families.includes('bridge')) nft.apply('remove the fence of ports', removePortsScript(table));
     if (families.includes('ip')) nft.apply('remove the fence of the uplink', `delete table ip ${table}`);
     const chains = await removeChains([
       { table: 'raw', name: arrivals },

@@ -34,6 +34,11 @@ export const SENDERS = 'senders';
 export const BLOCKS = 'blocks';
 const RECEIVERS = 'receivers';
 
+/** Besides IPv4, what a host listens to. */
+const HOST_FAMILIES = ['arp', 'ip6'] as const;
+/** Reserved groups of IEEE 802.1D. */
+const TO_KEPT = 'ether daddr 01:80:c2:00:00:00-01:80:c2:00:00:0f';
+
 const drop = (reason: DropReason): string => `counter name ${counterOf(reason)} drop`;
 const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 const complement = (mask: number): string => hex(~mask);
@@ -44,6 +49,8 @@ export function commonScript(rules: CommonRules): string {
   const bases = {
     judge_senders: `type filter hook prerouting priority ${FIRST}; policy accept;`,
     judge_receivers: `type filter hook postrouting priority ${FIRST}; policy accept;`,
+    // Frames to most groups that no bridge forwards go to the host at once, past prerouting (net/bridge/br_input.c).
+    judge_kept: `type filter hook input priority ${FIRST}; policy accept;`,
   };
   const declared = [
     ...DROP_REASONS.map((reason) => `counter ${counterOf(reason)} { }`),
@@ -59,8 +66,27 @@ export function commonScript(rules: CommonRules): string {
     ...Object.keys(bases).map((name) => `flush chain bridge ${rules.table} ${name}`),
     ...chains.flatMap(([name, lines]) => lines.map((line) => rule(rules, name, line))),
     ...baseRules(rules),
+    ...HOST_FAMILIES.flatMap((family) => keptScript(rules, family)),
     '',
   ].join('\n');
+}
+
+/** What a bridge hands to the host without asking any hook of its own (01:80:c2:00:00:0e), of ports. For IPv4 netd does. */
+function keptScript({ table }: PortRules, family: (typeof HOST_FAMILIES)[number]): string[] {
+  const groups = `${hex(PORT_GROUPS.first)}-${hex(PORT_GROUPS.last)}`;
+  return [
+    `table ${family} ${table} { chain kept { type filter hook input priority filter; policy accept; }; }`,
+    `flush chain ${family} ${table} kept`,
+    `add rule ${family} ${table} kept meta iifgroup ${groups} drop`,
+  ];
+}
+
+/** Takes away everything of the ports' fence. */
+export function removePortsScript(table: string): string {
+  const others = HOST_FAMILIES.map(
+    (family) => `add table ${family} ${table}\ndelete table ${family} ${table}`,
+  );
+  return [`delete table bridge ${table}`, ...others, ''].join('\n');
 }
 
 function rule({ table }: PortRules, chain: string, text: string): string {
@@ -73,6 +99,8 @@ function baseRules(rules: CommonRules): string[] {
   return [
     rule(rules, 'judge_senders', `meta iifgroup ${groups} meta iif vmap @${SENDERS}`),
     rule(rules, 'judge_senders', `meta iifgroup ${groups} ${drop('no_port')}`),
+    rule(rules, 'judge_kept', `meta iifgroup ${groups} ${TO_KEPT} meta iif vmap @${SENDERS}`),
+    rule(rules, 'judge_kept', `meta iifgroup ${groups} ${TO_KEPT} ${drop('no_port')}`),
     rule(rules, 'judge_receivers', `meta oifgroup ${groups} meta oif vmap @${RECEIVERS}`),
     rule(rules, 'judge_receivers', `meta oifgroup ${groups} ${drop('no_port')}`),
   ];
