@@ -10,7 +10,6 @@ import type { PacketSocket } from '../../linux/packet.ts';
 import type { DropCount } from '../../tagqueue/drops.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
 import { type Expected, greeting, sendPaced } from './traffic.ts';
-import { reasonsIn } from './variants.ts';
 import type { Member, Nic, NodeLetter, World } from './world.ts';
 
 /** Attacks that are registered in every variant they make sense in. */
@@ -131,10 +130,14 @@ export async function totalDrops(world: World): Promise<number> {
   return counts.reduce((sum, packets) => sum + packets, 0);
 }
 
-async function refusals(world: World, { dropped }: Attack): Promise<number> {
-  if (dropped === undefined) return 0;
+async function refusals(world: World, { name, dropped }: Attack): Promise<number> {
+  if (dropped === undefined || isUncounted(world, name)) return 0;
   const counts = await dropsOn(world, dropped.on ?? 'a');
-  return reasonsIn(world.variant, dropped.by).reduce((sum, reason) => sum + (counts.get(reason) ?? 0), 0);
+  return [dropped.by].flat().reduce((sum, reason) => sum + (counts.get(reason) ?? 0), 0);
+}
+
+function isUncounted({ variant }: World, name: string): boolean {
+  return variant.uncounted.includes(name);
 }
 
 /** Frames may wait in a queue of the kernel for a moment. @throws when fewer were refused than tried */
@@ -144,7 +147,7 @@ async function waitForRefusals(
   before: number,
   tried: number,
 ): Promise<number | undefined> {
-  if (one.dropped === undefined) return undefined;
+  if (one.dropped === undefined || isUncounted(world, one.name)) return undefined;
   const enough = tried * (one.dropped.times ?? 1);
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {

@@ -13,10 +13,10 @@ import {
   type TcpOutcome,
   type UdpListener,
 } from '../../linux/probe-sockets.ts';
-import type { Ipv4, Mac } from '../../model/addresses.ts';
+import type { Ipv4 } from '../../model/addresses.ts';
 import { ETHERTYPE, ipv4, PROTOCOL, udp } from '../frames.ts';
 import { attack, blueNics, framesBeforeControls, line } from './attack.ts';
-import { frame, range, sendPaced } from './traffic.ts';
+import { BRIDGE_GROUPS, frame, range, sendPaced, UNASKED_GROUPS } from './traffic.ts';
 import { type Member, type NodeLetter, type World, worldForFile } from './world.ts';
 
 const world = worldForFile('atkhost');
@@ -131,7 +131,7 @@ describe('A10: the node', () => {
       const nic = red.a1[side];
       const addresses = [red.a1.internal.gateway, red.a1.external.gateway, lab.node('a').address];
       const text = Buffer.from(`by a group, ${side}`);
-      const frames = range(16, (i) => `01:80:c2:00:00:0${i.toString(16)}` as Mac).flatMap((group) =>
+      const frames = [...BRIDGE_GROUPS, ...UNASKED_GROUPS].flatMap((group) =>
         addresses.flatMap((destination) => [
           frame(
             nic,

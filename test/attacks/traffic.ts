@@ -87,6 +87,14 @@ export const replaceSource = (bytes: Buffer, mac: Mac): Buffer => {
   return copy;
 };
 
+const reserved = (last: number): Mac => `01:80:c2:00:00:0${last.toString(16)}` as Mac;
+/** Of pauses and of LLDP: a bridge drops the former, and hands the latter to the port's own host without asking netfilter. */
+export const UNASKED_GROUPS: readonly Mac[] = [reserved(1), reserved(0xe)];
+/** The other groups that no bridge forwards (IEEE 802.1D): what is sent to them goes to the port's own host as well. */
+export const BRIDGE_GROUPS: readonly Mac[] = Array.from({ length: 16 }, (_, i) => reserved(i)).filter(
+  (group) => !UNASKED_GROUPS.includes(group),
+);
+
 /** The kernel queues at most so many frames for a CPU that is busy (net.core.netdev_max_backlog is 1000). */
 const BURST = 128;
 

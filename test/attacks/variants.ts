@@ -1,30 +1,46 @@
 /** In which ways the same attacks are tried: by both planes, over both carriers, past bridge and routing and through them. */
 import type { StartOptions } from '../../lab/node.ts';
-import type { Carrier } from '../../model/carrier.ts';
-import type { DropReason } from '../../tagqueue/reasons.ts';
+import { Carrier } from '../../model/carrier.ts';
 
 export interface Variant {
   /** As it is printed: plane, carrier, and the way where it is not the usual one. */
   readonly name: string;
   readonly config: NonNullable<StartOptions['config']>;
-  /** What the nodes send. Both are accepted everywhere. */
+  readonly plane: 'ebpf' | 'nfqueue';
+  readonly fastPath: boolean;
+  /** What the nodes send. */
   readonly carrier: Carrier;
-  /** Reasons that stand for another one here, because another check comes first. */
-  readonly instead: Readonly<Partial<Record<DropReason, readonly DropReason[]>>>;
+  /** What they take in. */
+  readonly accepted: readonly Carrier[];
+  /** Attacks, by name, that the kernel itself stops here, before the plane could count them. */
+  readonly uncounted: readonly string[];
+  /** Of frames from the wire that chance has made, the plane refuses at least this part; others the kernel does. */
+  readonly refusedOfChance: number;
 }
+
+const ebpf = { plane: 'ebpf', accepted: Carrier.options, uncounted: [], refusedOfChance: 1 / 4 } as const;
+
+/** A bridge takes no frame from a group's address, and does with those to two groups what it likes. */
+const STOPPED_BY_BRIDGE = [
+  'IPv4 and ARP from addresses of groups and of nobody, internal',
+  'IPv4 and ARP from addresses of groups and of nobody, external',
+  'the same to the groups of pauses and of LLDP',
+  "claims the gateway's and blue's address in frames to the groups of pauses and of LLDP",
+  'as blue, and from its MAC address, in frames to the groups of pauses and of LLDP',
+];
 
 export const VARIANTS = {
-  option: { name: 'ebpf/option', config: {}, carrier: 'option', instead: {} },
+  option: { ...ebpf, name: 'ebpf/option', config: {}, fastPath: true, carrier: 'option' },
   longWay: {
-    name: 'ebpf/option/long',
+    ...{ ...ebpf, name: 'ebpf/option/long', fastPath: false, carrier: 'option' },
     config: { tagqueue: { fastPath: 'off' } },
-    carrier: 'option',
-    instead: {},
   },
-  vxlan: { name: 'ebpf/vxlan', config: {}, carrier: 'vxlan', instead: {} },
+  vxlan: { ...ebpf, name: 'ebpf/vxlan', config: {}, fastPath: true, carrier: 'vxlan' },
+  nfqueue: {
+    ...{ plane: 'nfqueue', name: 'nfqueue/option', fastPath: false, carrier: 'option', accepted: ['option'] },
+    config: { tagqueue: { plane: 'nfqueue' } },
+    uncounted: STOPPED_BY_BRIDGE,
+    // It sees packets behind the kernel's look at their headers, and no tunnels.
+    refusedOfChance: 1 / 50,
+  },
 } as const satisfies Record<string, Variant>;
-
-/** Every reason that an attack may be refused for in this variant. */
-export function reasonsIn({ instead }: Variant, by: DropReason | readonly DropReason[]): DropReason[] {
-  return [by].flat().flatMap((reason) => [reason, ...(instead[reason] ?? [])]);
-}

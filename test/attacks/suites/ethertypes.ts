@@ -4,7 +4,7 @@ import { ethernetFrame } from '../../../linux/frames.ts';
 import type { Mac } from '../../../model/addresses.ts';
 import { arp, BROADCAST, ETHERTYPE, ipv4, ipv6, PROTOCOL, udp } from '../../frames.ts';
 import { attack, type Suite } from '../attack.ts';
-import { frame, range } from '../traffic.ts';
+import { BRIDGE_GROUPS, frame, range, UNASKED_GROUPS } from '../traffic.ts';
 import type { Nic, World } from '../world.ts';
 
 const EVERY_TYPE = range(65_536, (type) => type).filter(
@@ -151,20 +151,25 @@ const etherTypes: Suite = (world) => {
 
 const bridgeGroups: Suite = (world) =>
   describe('A5: groups that bridges treat in their own way', () => {
-    attack(world, {
-      id: 'A5',
-      name: 'spanning tree, pause, LACP, LLDP, 802.1X to 01:80:c2:00:00:00 to -0f',
-      from: ({ red }) => red.a1.internal,
-      frames: ({ red }) =>
-        range(16, (i) => `01:80:c2:00:00:0${i.toString(16)}` as Mac).flatMap((group) =>
-          [38, 0x8808, 0x8809, 0x88cc, 0x888e].map((type) =>
-            frame(red.a1.internal, group, type, llc(0x42, Buffer.alloc(60))),
+    for (const [name, groups] of [
+      ['spanning tree, pause, LACP, LLDP, 802.1X to 01:80:c2:00:00:00 to -0f', BRIDGE_GROUPS],
+      ['the same to the groups of pauses and of LLDP', UNASKED_GROUPS],
+    ] as const) {
+      attack(world, {
+        id: 'A5',
+        name,
+        from: ({ red }) => red.a1.internal,
+        frames: ({ red }) =>
+          groups.flatMap((group) =>
+            [38, 0x8808, 0x8809, 0x88cc, 0x888e].map((type) =>
+              frame(red.a1.internal, group, type, llc(0x42, Buffer.alloc(60))),
+            ),
           ),
-        ),
-      victims: ({ red, blue }) =>
-        [red.a2, blue.a1, blue.a2].flatMap(({ internal, external }) => [internal, external]),
-      dropped: { by: 'ethertype' },
-    });
+        victims: ({ red, blue }) =>
+          [red.a2, blue.a1, blue.a2].flatMap(({ internal, external }) => [internal, external]),
+        dropped: { by: 'ethertype' },
+      });
+    }
 
     it("A5: leaves the bridge's spanning tree and ports as they were", async () => {
       const ports = JSON.parse(await world().lab.node('a').exec(['bridge', '-j', '-d', 'link', 'show']));

@@ -4,12 +4,18 @@ import { ethernetFrame } from '../../../linux/frames.ts';
 import type { Ipv4, Mac } from '../../../model/addresses.ts';
 import { BROADCAST, ETHERTYPE, ipv4 } from '../../frames.ts';
 import { attack, type Suite } from '../attack.ts';
-import { arpFrame, packet, range, replaceSource } from '../traffic.ts';
+import { arpFrame, BRIDGE_GROUPS, frame, packet, range, replaceSource, UNASKED_GROUPS } from '../traffic.ts';
 import type { Nic, World } from '../world.ts';
 
 const ip = (text: string): Ipv4 => text as Ipv4;
 const redInternal = ({ red }: World): Nic => red.a1.internal;
 const redExternal = ({ red }: World): Nic => red.a1.external;
+
+/** To groups that bridges keep to themselves. */
+const KEPT = [
+  ['groups that bridges keep', BRIDGE_GROUPS],
+  ['the groups of pauses and of LLDP', UNASKED_GROUPS],
+] as const;
 
 /** Requests, replies and announcements of one address, to everybody and to the victim alone. */
 function claims(from: Nic, claimed: Ipv4, victim: Nic): Buffer[] {
@@ -65,6 +71,22 @@ const spoofedArp: Suite = (world) =>
       victims: ({ red: { a2, b1, b2 } }) => [a2.internal, b1.internal, b2.internal],
       dropped: { by: 'arp_spoof' },
     });
+    for (const [which, groups] of KEPT) {
+      attack(world, {
+        id: 'A1',
+        name: `claims the gateway's and blue's address in frames to ${which}`,
+        from: redInternal,
+        frames: ({ red, blue }) =>
+          groups.flatMap((group) =>
+            [red.a1.internal.gateway, blue.a1.internal.address].flatMap((senderIp) =>
+              (['request', 'reply'] as const).map((operation) =>
+                arpFrame(red.a1.internal, { operation, senderIp, targetIp: red.a1.internal.gateway }, group),
+              ),
+            ),
+          ),
+        dropped: { by: 'arp_spoof' },
+      });
+    }
     attack(world, {
       id: 'A1',
       name: 'ARP of other hardware and protocols, and all 65,534 other operations',
@@ -86,44 +108,54 @@ const spoofedArp: Suite = (world) =>
         external,
       ]);
       const entries = JSON.parse(await lab.node('a').exec(['ip', '-j', 'neigh', 'show', 'nud', 'permanent']));
+      const all: { dev: string }[] = JSON.parse(await lab.node('a').exec(['ip', '-j', 'neigh', 'show']));
+      // Whoever gets past the bridge would be believed to be a neighbour at the port itself.
+      expect(all.filter(({ dev }) => !['si-a', 'se-a', 'up0'].includes(dev))).toEqual([]);
       for (const { address, mac } of expected) {
         expect(entries).toContainEqual(expect.objectContaining({ dst: address, lladdr: mac }));
       }
     });
   });
 
-/** MAC addresses that are not red's: everybody's, nobody's, and any. */
+/** Everybody's, groups' and nobody's. */
+const NO_SENDERS = [
+  'ff:ff:ff:ff:ff:ff',
+  '01:00:5e:00:00:01',
+  '33:33:00:00:00:01',
+  '00:00:00:00:00:00',
+] as Mac[];
+
+/** MAC addresses that are not red's: others', and any. */
 function foreignMacs({ red, blue }: World, side: 'internal' | 'external'): Mac[] {
   const known = [blue.a1[side].mac, blue.b1[side].mac, red.a2[side].mac, red.a1[side].gatewayMac];
-  const special = [
-    'ff:ff:ff:ff:ff:ff',
-    '01:00:5e:00:00:01',
-    '33:33:00:00:00:01',
-    '00:00:00:00:00:00',
-  ] as Mac[];
   const others = range(64, (i) => `02:5c:${i.toString(16).padStart(2, '0')}:a7:3c:e1` as Mac);
-  return [...known, ...special, ...others];
+  return [...known, ...others];
 }
 
 const foreignMac: Suite = (world) =>
   describe('A2: source MAC', () => {
     for (const side of ['internal', 'external'] as const) {
-      attack(world, {
-        id: 'A2',
-        name: `IPv4 and ARP from other MAC addresses, ${side}`,
-        from: ({ red }) => red.a1[side],
-        frames: (all) =>
-          foreignMacs(all, side).flatMap((mac) =>
-            [
-              packet(all.red.a1[side], all.blue.a1[side]),
-              packet(all.red.a1[side], all.red.a2[side]),
-              arpFrame(all.red.a1[side], { senderMac: mac }),
-            ].map((frame) => replaceSource(frame, mac)),
-          ),
-        victims: ({ red: { a2, b1 }, blue: { a1, a2: blue2, b1: blueFar } }) =>
-          [a2, b1, a1, blue2, blueFar].map((member) => member[side]),
-        dropped: { by: 'source_mac' },
-      });
+      for (const [whose, macs] of [
+        ['other MAC addresses', (all: World) => foreignMacs(all, side)],
+        ['addresses of groups and of nobody', () => NO_SENDERS],
+      ] as const) {
+        attack(world, {
+          id: 'A2',
+          name: `IPv4 and ARP from ${whose}, ${side}`,
+          from: ({ red }) => red.a1[side],
+          frames: (all) =>
+            macs(all).flatMap((mac) =>
+              [
+                packet(all.red.a1[side], all.blue.a1[side]),
+                packet(all.red.a1[side], all.red.a2[side]),
+                arpFrame(all.red.a1[side], { senderMac: mac }),
+              ].map((frame) => replaceSource(frame, mac)),
+            ),
+          victims: ({ red: { a2, b1 }, blue: { a1, a2: blue2, b1: blueFar } }) =>
+            [a2, b1, a1, blue2, blueFar].map((member) => member[side]),
+          dropped: { by: 'source_mac' },
+        });
+      }
     }
 
     it('A2: teaches the bridges nothing: they know the containers of their node and nobody else', async () => {
@@ -162,6 +194,23 @@ const foreignAddress: Suite = (world) =>
       },
       dropped: { by: 'source_ip' },
     });
+    for (const [which, groups] of KEPT) {
+      attack(world, {
+        id: 'A3',
+        name: `as blue, and from its MAC address, in frames to ${which}`,
+        from: redInternal,
+        frames: ({ red: { a1 }, blue }) =>
+          groups.flatMap((group) => {
+            const to = (source: Ipv4): Buffer =>
+              frame(a1.internal, group, ETHERTYPE.ipv4, ipv4({ source, destination: a1.internal.gateway }));
+            return [
+              to(blue.a1.internal.address),
+              replaceSource(to(a1.internal.address), blue.a1.internal.mac),
+            ];
+          }),
+        dropped: { by: ['source_ip', 'source_mac'] },
+      });
+    }
     attack(world, {
       id: 'A3',
       name: 'external: as blue, as the node, as a host of the internet',

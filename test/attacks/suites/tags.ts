@@ -11,7 +11,12 @@ import { changed, packet, range, tagged } from '../traffic.ts';
 import type { Nic, World } from '../world.ts';
 
 const NOP = Buffer.from([1, 1, 1, 1]);
-const RECORD_ROUTE = Buffer.from([7, 7, 4, 0, 0, 0, 0, 0]);
+/** Nothing, then a route to be filled in: it ends where the next one begins. */
+const RECORD_ROUTE = Buffer.from([1, 7, 7, 4, 0, 0, 0, 0]);
+const END = Buffer.alloc(4);
+/** It says that it is longer than what is left. */
+const LYING = Buffer.from([7, 9, 4, 0]);
+const STRICT_ROUTE = Buffer.from([137, 7, 4, 192, 0, 2, 2, 0]);
 const SOURCE_ROUTE = Buffer.from([131, 7, 4, 192, 0, 2, 2, 0]);
 const redInternal = ({ red }: World): Nic => red.a1.internal;
 const stranger = ({ stranger }: World): World['stranger'] => stranger;
@@ -54,6 +59,44 @@ const tagsOfContainers: Suite = (world) =>
           ].map((parts) => packet(redInternal(all), to, { options: Buffer.concat(parts) })),
         ),
       dropped: { by: 'ip_options' },
+    });
+    attack(world, {
+      id: 'A7',
+      name: 'a tag behind one to eight bytes of nothing, routes behind other options, lengths that lie, too many',
+      from: redInternal,
+      frames: (all) =>
+        toBlue(all, (to, tag) => {
+          const shifted = range(8, (i) => [Buffer.alloc(i + 1, 1), tag, Buffer.alloc(7 - i, 1)]);
+          const routes = [
+            [NOP, STRICT_ROUTE],
+            [RECORD_ROUTE, SOURCE_ROUTE],
+            [STRICT_ROUTE, NOP],
+          ];
+          const lies = [
+            [LYING],
+            [Buffer.from([7, 0, 4, 0])],
+            [Buffer.from([7, 1, 4, 0])],
+            [Buffer.from([1, 1, 1, 148])],
+          ];
+          const many = [28, 32, 36, 40].map((bytes) => [Buffer.alloc(bytes, 1)]);
+          return [...shifted, ...routes, ...lies, ...many].map((parts) =>
+            packet(redInternal(all), to, { options: Buffer.concat(parts) }),
+          );
+        }),
+      dropped: { by: 'ip_options' },
+    });
+    attack(world, {
+      id: 'A7',
+      name: 'a tag behind the end of the options',
+      from: redInternal,
+      frames: (all) =>
+        toBlue(all, (to, tag) =>
+          [
+            [END, tag],
+            [NOP, END, tag],
+            [RECORD_ROUTE, END, tag.subarray(0, 12)],
+          ].map((parts) => packet(redInternal(all), to, { options: Buffer.concat(parts) })),
+        ),
     });
     attack(world, {
       id: 'A7',
@@ -270,7 +313,7 @@ const tagsOnWire: Suite = (world) =>
     });
     attack(world, {
       id: 'A8',
-      name: 'the tag cut off, doubled, with options before and behind it',
+      name: 'the tag cut off, doubled, with options before it and harmful ones behind it',
       from: stranger,
       frames: (all) => {
         const { blue } = all;
@@ -281,10 +324,11 @@ const tagsOnWire: Suite = (world) =>
           [NOP],
           [RECORD_ROUTE],
           [NOP, tag],
-          [tag, NOP],
           [tag, tag],
           [RECORD_ROUTE, tag],
-          [tag, RECORD_ROUTE],
+          [tag, SOURCE_ROUTE],
+          [tag, RECORD_ROUTE, tag],
+          [tag, LYING],
         ];
         const short = range(3, (words) => with_(tag.subarray(0, 4 + 4 * words)));
         return [...stacks.map((parts) => with_(Buffer.concat(parts))), ...short];

@@ -1,0 +1,6 @@
+/** A14 without eBPF: red floods a node with a million of everything, and blue goes on as if nothing were. */
+import { flooding } from './suites/flooding.ts';
+import { VARIANTS } from './variants.ts';
+import { worldForFile } from './world.ts';
+
+flooding(worldForFile('atkflnfq', VARIANTS.nfqueue));

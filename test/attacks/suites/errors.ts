@@ -1,0 +1,165 @@
+/** A8: ICMP errors about packets between nodes, made up by a stranger who has no tag to quote, and by red. */
+import { ethernetFrame, internetChecksum } from '../../../linux/frames.ts';
+import type { Ipv4 } from '../../../model/addresses.ts';
+import type { Carrier } from '../../../model/carrier.ts';
+import { encodeTag } from '../../../tagqueue/wire.ts';
+import { ETHERTYPE, type Ipv4Fields, ipv4, PROTOCOL } from '../../frames.ts';
+import { attack, framesBeforeControls, type Suite } from '../attack.ts';
+import { changed, range } from '../traffic.ts';
+import { tunnelBetweenNodes } from '../tunnel-frames.ts';
+import type { Nic, World } from '../world.ts';
+
+const ROUTER = '192.0.2.66' as Ipv4;
+const UNREACHABLE = 3;
+const TOO_BIG = 4;
+const MTU = 1_300;
+const PATIENCE_MS = 5_000;
+const ERROR_BYTES = 8;
+const stranger = ({ stranger }: World): World['stranger'] => stranger;
+
+/** What a node has put on the wire, from its outer header on, and to whom an error about it goes. */
+interface Sent {
+  readonly packet: Buffer;
+  readonly to: Ipv4;
+  /** Where the signature stands in the packet. */
+  readonly mac: readonly number[];
+}
+
+/** Blue's packet from node a to node b. @param tenant  who has signed it; `flow`: for which addresses */
+function sentBy(all: World, carrier: Carrier, tenant: 'red' | 'blue', flow?: readonly [Nic, Nic]): Sent {
+  const { blue, tags, key, lab } = all;
+  const [from, to] = [blue.a1.internal, blue.b1.internal];
+  const [signedFrom, signedTo] = flow ?? [from, to];
+  const signed = { source: signedFrom.address, destination: signedTo.address, protocol: PROTOCOL.udp };
+  if (carrier === 'option') {
+    const options = encodeTag(signed, tags[tenant], key);
+    const packet = ipv4({ source: from.address, destination: to.address, options });
+    return { packet, to: from.address, mac: range(8, (i) => 28 + i) };
+  }
+  const packet = tunnelBetweenNodes(all, from, to, { tag: { tenant: tags[tenant] }, signed });
+  return { packet, to: lab.node('a').address, mac: [38, 39, 40, 41, 44, 45, 46, 47] };
+}
+
+interface ErrorFields extends Partial<Ipv4Fields> {
+  readonly type?: number;
+  readonly code?: number;
+}
+
+/** The error as a router between the nodes sends it, but for what is given. */
+function errorAbout({ stranger }: World, { packet, to }: Omit<Sent, 'mac'>, given: ErrorFields = {}): Buffer {
+  const { type = UNREACHABLE, code = TOO_BIG, ...fields } = given;
+  const message = Buffer.concat([Buffer.from([type, code, 0, 0, 0, 0, MTU >> 8, MTU & 255]), packet]);
+  const even = message.length % 2 === 0 ? message : Buffer.concat([message, Buffer.alloc(1)]);
+  message.writeUInt16BE(internetChecksum(even), 2);
+  const error = ipv4({ source: ROUTER, destination: to, protocol: PROTOCOL.icmp, ...fields }, message);
+  return ethernetFrame(stranger.mac, stranger.uplinks.a, ETHERTYPE.ipv4, error);
+}
+
+export const quotedTags: Suite = (world) => {
+  for (const carrier of ['option', 'vxlan'] as const) {
+    describe(`A8: ICMP errors that quote a packet, ${carrier}`, () => {
+      it('A8: one that quotes what the node has really sent does arrive', async () => {
+        const all = world();
+        const { blue } = all;
+        blue.a1.internal.socket.take();
+        all.stranger.socket.send(errorAbout(all, sentBy(all, carrier, 'blue')));
+        const seen = await blue.a1.internal.socket.next(
+          ({ bytes, outgoing }) => !outgoing && bytes[23] === PROTOCOL.icmp && bytes[34] === UNREACHABLE,
+          PATIENCE_MS,
+        );
+        expect(seen).toBeDefined();
+        await framesBeforeControls(all, []);
+      });
+
+      attack(world, {
+        id: 'A8',
+        name: `errors: each of the 64 bits of the quoted signature flipped, ${carrier}`,
+        from: stranger,
+        frames: (all) => {
+          const sent = sentBy(all, carrier, 'blue');
+          return sent.mac.flatMap((at) =>
+            range(8, (bit) =>
+              errorAbout(all, { ...sent, packet: changed(sent.packet, at, sent.packet[at]! ^ (1 << bit)) }),
+            ),
+          );
+        },
+        dropped: { by: 'tag_forged' },
+      });
+      attack(world, {
+        id: 'A8',
+        name: `errors: quoting red's authentic signature, and blue's of another flow, ${carrier}`,
+        from: stranger,
+        frames: (all) => {
+          const { blue, red } = all;
+          return [
+            errorAbout(all, sentBy(all, carrier, 'red')),
+            errorAbout(all, sentBy(all, carrier, 'blue', [blue.a2.internal, blue.b1.internal])),
+            errorAbout(all, sentBy(all, carrier, 'blue', [blue.b1.internal, blue.a1.internal])),
+            errorAbout(all, sentBy(all, carrier, 'red', [red.a1.internal, red.b1.internal])),
+          ];
+        },
+        dropped: { by: ['other_tenant', 'tag_forged'] },
+      });
+      attack(world, {
+        id: 'A8',
+        name: `errors: every other type of ICMP around a genuine quote, redirects among them, ${carrier}`,
+        from: stranger,
+        frames: (all) =>
+          range(256, (type) => type)
+            .filter((type) => ![UNREACHABLE, 11, 12].includes(type))
+            .map((type) => errorAbout(all, sentBy(all, carrier, 'blue'), { type, code: 1 })),
+      });
+      attack(world, {
+        id: 'A8',
+        name: `errors: the quote cut off at every byte of its headers, ${carrier}`,
+        from: stranger,
+        frames: (all) => {
+          const sent = sentBy(all, carrier, 'blue');
+          const headers = carrier === 'option' ? 36 : 70;
+          return range(headers, (length) =>
+            errorAbout(all, { ...sent, packet: sent.packet.subarray(0, length) }),
+          );
+        },
+      });
+      attack(world, {
+        id: 'A8',
+        name: `errors: to others than the sender of what is quoted, in fragments, from internal addresses, ${carrier}`,
+        from: stranger,
+        frames: (all) => {
+          const { blue } = all;
+          const sent = sentBy(all, carrier, 'blue');
+          return [
+            errorAbout(all, { ...sent, to: blue.a2.internal.address }),
+            errorAbout(all, sent, { fragment: 0x2000 }),
+            errorAbout(all, sent, { fragment: 1 + ERROR_BYTES }),
+            errorAbout(all, sent, { source: blue.b1.internal.address }),
+            errorAbout(all, sent, { source: blue.a2.internal.address }),
+            errorAbout(all, sent, { options: Buffer.from([1, 1, 1, 1]) }),
+          ];
+        },
+      });
+    });
+  }
+
+  describe('A8: ICMP errors by red about what blue sends', () => {
+    attack(world, {
+      id: 'A8',
+      name: "errors: from red's interfaces, quoting blue's packets with their tags",
+      act: (all) => {
+        const { red, blue } = all;
+        let tried = 0;
+        for (const carrier of ['option', 'vxlan'] as const) {
+          const sent = sentBy(all, carrier, 'blue');
+          for (const nic of [red.a1.internal, red.a1.external, red.b1.internal, red.b1.external]) {
+            for (const to of [sent.to, blue.a1.internal.address]) {
+              const error = errorAbout(all, { ...sent, to }, { source: nic.address }).subarray(14);
+              nic.socket.send(ethernetFrame(nic.mac, nic.gatewayMac, ETHERTYPE.ipv4, error));
+              tried += 1;
+            }
+          }
+        }
+        return tried;
+      },
+    });
+  });
+};
