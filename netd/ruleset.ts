@@ -93,6 +93,8 @@ ${guard.forward}    # Internal: between containers, and through the uplink where
     # A container that sends to its own block through the gateway is after the node's neighbour table only.
     iifname ${external} oifname ${external} ether daddr ${input.externalMac} drop
     iifname ${external} oifname ${external} accept
+    # What belongs to no connection is not translated either, and would leave under the container's address.
+    iifname ${external} oifname ${uplink} ct state invalid drop
     # …and the internet is open to containers, but for cluster services and link-local addresses,
     # where clouds keep their metadata.
     iifname ${external} ip daddr 169.254.0.0/16 drop
