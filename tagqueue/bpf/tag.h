@@ -62,6 +62,8 @@ static __always_inline enum reason put_tag(struct __sk_buff *skb, const struct i
 
   __u32 tot_len = bpf_ntohs(ip->tot_len) + TAG_BYTES;
   REFUSE_IF(ip->ihl < IHL_PLAIN || ip->ihl + TAG_WORDS > IHL_LONGEST, REASON_IP_OPTIONS);
+  /* Options that are not all there: no router of this host lets them by, but who else is on the way? */
+  REFUSE_IF(ip->ihl * 4 > bpf_ntohs(ip->tot_len) || ip->ihl * 4 > skb->len - ETH_HLEN, REASON_IP_OPTIONS);
   REFUSE_IF(tot_len > LONGEST_PACKET, REASON_NO_ROOM);
   /* FIXED_GSO: segments keep their size, because the container's MTU leaves room for the tag. */
   long no_room = bpf_skb_adjust_room(skb, TAG_BYTES, BPF_ADJ_ROOM_NET, BPF_F_ADJ_ROOM_FIXED_GSO);

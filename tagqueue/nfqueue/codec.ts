@@ -94,6 +94,8 @@ function putTag(tables: FenceTables, packet: Passage, tenant: number): Judgement
   const headerBytes = headerBytesOf(bytes, packet.at);
   const total = bytes.getUint16(packet.at + TOTAL_LENGTH) + TAG_BYTES;
   if (headerBytes < PLAIN_BYTES || headerBytes + TAG_BYTES > LONGEST_HEADER) return IP_OPTIONS;
+  // Options that are not all there: no router of this host lets them by, but who else is on the way?
+  if (headerBytes + TAG_BYTES > total || headerBytes > packet.length) return IP_OPTIONS;
   if (total > LONGEST_PACKET) return NO_ROOM;
   const at = packet.at - TAG_BYTES;
   for (let offset = 0; offset < PLAIN_BYTES; offset += 4)

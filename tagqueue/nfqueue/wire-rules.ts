@@ -54,7 +54,7 @@ export function wireScript({ node, uplink, internalPool, markMask }: WireRules):
       `type filter hook postrouting priority ${LAST}; policy accept;`,
       [
         `${leaving} ${outward} ${drop('internal_leak')}`,
-        `${leaving} ${within} ip hdrlength != 9 ${drop('untagged')}`,
+        `${leaving} ${within} ip hdrlength < 9 ${drop('untagged')}`,
         `${leaving} ${within} @nh,160,16 != ${tagHead} ${drop('untagged')}`,
         // The mark means nothing beyond this host.
         `${leaving} meta mark set meta mark & ${hex(~markMask)}`,

@@ -52,10 +52,11 @@ function judgeOut(flow: Flow, packet: Buffer, tenant: number, known: readonly nu
   const headerBytes = headerBytesOf(packet);
   if (headerBytes < 20 || headerBytes + TAG_BYTES > 60) return refuse('ip_options');
   const total = packet.readUInt16BE(2) + TAG_BYTES;
+  if (headerBytes > packet.length || headerBytes > total - TAG_BYTES) return refuse('ip_options');
   if (total > 0xffff) return refuse('no_room');
   const tag = encodeTag(flow, tenant as TenantTag, { epoch: CONF.epoch, secret });
   const options = Buffer.concat([tag, packet.subarray(20, headerBytes)]);
-  return { packet: withOptions(packet, headerBytes, total, options), tenant: 0 };
+  return { packet: withOptions(packet, headerBytes, total, TAG_BYTES, options), tenant: 0 };
 }
 
 function judgeIn(flow: Flow, packet: Buffer, known: readonly number[]): Ruling {
@@ -69,7 +70,13 @@ function judgeIn(flow: Flow, packet: Buffer, known: readonly number[]): Ruling {
   if (typeof tag === 'string') return refuse(tag);
   if (!known.includes(tag.tenant)) return refuse('other_tenant');
   return {
-    packet: withOptions(packet, headerBytes, total - TAG_BYTES, packet.subarray(20 + TAG_BYTES, headerBytes)),
+    packet: withOptions(
+      packet,
+      headerBytes,
+      total - TAG_BYTES,
+      -TAG_BYTES,
+      packet.subarray(20 + TAG_BYTES, headerBytes),
+    ),
     tenant: tag.tenant,
   };
 }
@@ -78,9 +85,16 @@ function headerBytesOf(packet: Buffer): number {
   return (packet.readUInt8(0) & 15) * 4;
 }
 
-function withOptions(packet: Buffer, payloadAt: number, total: number, options: Buffer): Buffer {
+/** @param change  how many bytes the header grows by */
+function withOptions(
+  packet: Buffer,
+  payloadAt: number,
+  total: number,
+  change: number,
+  options: Buffer,
+): Buffer {
   const header = Buffer.concat([packet.subarray(0, 20), options]);
-  const words = headerBytesOf(packet) / 4 + (20 + options.length - payloadAt) / 4;
+  const words = (headerBytesOf(packet) + change) / 4;
   header.writeUInt8((header.readUInt8(0) & 0xf0) | words, 0);
   header.writeUInt16BE(total, 2);
   header.writeUInt16BE(0, 10);

@@ -69,6 +69,11 @@ export const REFUSED_AT_UPLINKS: Refusals = {
       ...UPLINK_OUT,
       packet: toRemote({ options: Buffer.alloc(28, 1) }),
     },
+    {
+      name: 'options that are cut off, on the way to the wire',
+      ...UPLINK_OUT,
+      packet: toRemote({ options: Buffer.alloc(12, 1) }).subarray(0, 40),
+    },
   ],
   untagged: [
     { name: 'IPv4 on the way to the wire', ...UPLINK_OUT, mark: 0, packet: toRemote() },
