@@ -2,6 +2,7 @@
 import type { Link } from '../../linux/links.ts';
 import { type Cidr, cidrNth, cidrPrefix } from '../../model/addresses.ts';
 import type { Config } from '../../model/config.ts';
+import { FENCE_PROBE_PORT } from '../../model/fence-probe.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
 import { type NodeFacts, nodeFacts } from '../../netd/facts.ts';
 import { flowsTable } from '../../netd/flow-limits.ts';
@@ -46,6 +47,10 @@ export function changesOf(input: ChangesInput): Change[] {
       what: `bpf on ${input.places.runDir}/bpf, pins in ${pinDirectoryOf(input.places.runDir, input.node)}`,
     },
     ...files(input),
+    {
+      kind: 'listen',
+      what: `UDP ${FENCE_PROBE_PORT} on the node's internal gateway address, for fence probes`,
+    },
     ...(input.listen === undefined
       ? []
       : [{ kind: 'listen', what: `TCP ${input.listen}, for other nodes` } as const]),

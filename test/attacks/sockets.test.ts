@@ -15,6 +15,7 @@ import { thisCheckout } from '../../lab/checkout.ts';
 import type { LabNode } from '../../lab/node.ts';
 import { type Outcome, run } from '../../linux/process.ts';
 import { FENCE_PROBE_PORT } from '../../model/fence-probe.ts';
+import { until } from '../runtimes/until.ts';
 import { line } from './attack.ts';
 import { worldForFile } from './world.ts';
 
@@ -65,15 +66,19 @@ describe('A13: sockets and files', () => {
       const abstract = paths.filter((one) => one.startsWith('@'));
       line('A13', `abstract sockets of node ${name}`, paths.length, paths.length - abstract.length);
       expect(abstract).toEqual([]);
-      const listening = (await node.exec(['ss', '-Hltun']))
-        .split('\n')
-        .filter(Boolean)
-        .map((text) => text.split(/\s+/)[4]);
+      const listening = async (): Promise<(string | undefined)[]> =>
+        (await node.exec(['ss', '-Hltun']))
+          .split('\n')
+          .filter(Boolean)
+          .map((text) => text.split(/\s+/)[4])
+          .sort();
       // The tunnel's socket is the kernel's: what reaches its port has passed the uplink's programs or dies there.
       const gateway = name === 'a' ? '10.64.0.1' : '10.64.4.1';
-      const expected = ['0.0.0.0:4789', '[::]:4789', `${gateway}:${FENCE_PROBE_PORT}`];
+      const probes = `${gateway}:${FENCE_PROBE_PORT}`;
+      const expected = ['0.0.0.0:4789', '[::]:4789', probes];
       const api = name === 'a' ? [`${node.address}:7070`] : [];
-      expect(listening.sort()).toEqual([...expected, ...api].sort());
+      await until('the probes listen', async () => (await listening()).includes(probes));
+      expect(await listening()).toEqual([...expected, ...api].sort());
     },
   );
 

@@ -11,7 +11,8 @@ import type { ClusterKeys, KeyReport } from '../../model/keys.ts';
 import { arm, fired, letFail, processOf, report, until, waitReady } from '../faults/crashes.ts';
 
 const KEYS = { rotateEvery: 0, grace: '100ms', waitForNodes: '2s' } as const;
-const LOUD = { log: 'debug', keys: KEYS } as const;
+// Probes with wrong keys are refused, as they should be: they would be taken for packets lost to a change of keys.
+const LOUD = { log: 'debug', keys: KEYS, probes: { everySeconds: 0 } } as const;
 
 let lab: Lab;
 let a: LabNode;

@@ -194,7 +194,7 @@ async function oldPlaneGone(plane: 'ebpf' | 'nfqueue'): Promise<void> {
     plane === 'ebpf'
       ? `${await node.exec(['nft', 'list', 'tables'])}${await node.exec(['iptables-nft-save'])}`
       : await node.exec(['tc', 'filter', 'show', 'dev', 'up0', 'egress']);
-  const gone = plane === 'ebpf' ? /sluice_fence|SLUICE-/ : /sluice/;
+  const gone = plane === 'ebpf' ? /sluice_fence|SLUICE-\S+-(in|out)\b/ : /sluice/;
   const deadline = performance.now() + 10_000;
   while (gone.test(await traces()) && performance.now() < deadline) await sleep(50);
   expect(await traces()).not.toMatch(gone);

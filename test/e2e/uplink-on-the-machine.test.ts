@@ -107,11 +107,19 @@ afterAll(async () => {
 
 describe('a machine as it is', () => {
   let changes: readonly Change[];
+  let now: MachineState;
+  const of = (kind: string): string =>
+    changes
+      .filter((one) => one.kind === kind)
+      .map(({ what }) => what)
+      .join('\n');
+  const added = (look: string): string[] =>
+    now[look]!.split('\n').filter((line) => !untouched[look]!.includes(line));
 
   it('is told what up would change, and is not changed', async () => {
     changes = await announced();
     expect(new Set(changes.map(({ kind }) => kind))).toEqual(
-      new Set(['interface', 'sysctl', 'route', 'nftables', 'program', 'mount', 'file']),
+      new Set(['interface', 'sysctl', 'route', 'nftables', 'program', 'mount', 'file', 'listen']),
     );
     expect((await sluice('up', '--uplink', 'up0', '--dry-run')).stdout).toContain(
       'net.ipv4.ip_forward: 0 → 1',
@@ -121,18 +129,11 @@ describe('a machine as it is', () => {
 
   it('is changed in what was announced, and in nothing else', async () => {
     await startUp();
-    const of = (kind: string): string =>
-      changes
-        .filter((one) => one.kind === kind)
-        .map(({ what }) => what)
-        .join('\n');
-    const now = await machine.state();
-
-    const added = (look: string): string[] =>
-      now[look]!.split('\n').filter((line) => !untouched[look]!.includes(line));
+    now = await machine.state();
     const links = added('links').flatMap((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? []);
-    expect(links.sort()).toEqual(['se-machine', 'si-machine']);
-    for (const link of links) expect(of('interface')).toContain(`bridge ${link}`);
+    expect(links.sort()).toEqual(['se-machine', 'si-machine', 'sx-machine']);
+    for (const link of links)
+      expect(of('interface')).toContain(`${link.startsWith('sx') ? 'vxlan device' : 'bridge'} ${link}`);
 
     const changed = [...(await machine.sysctls())].filter(
       ([name, value]) => settings.has(name) && settings.get(name) !== value,
@@ -151,6 +152,9 @@ describe('a machine as it is', () => {
       expect(now[direction]).not.toBe(untouched[direction]);
       expect(of('program')).toContain(`eBPF on up0 ${direction}`);
     }
+  });
+
+  it('has the files and mounts that were announced', () => {
     const mounted = added('mounts').map((line) => line.split(' ')[4]!);
     for (const point of mounted) expect(of('mount')).toContain(point);
 
@@ -159,6 +163,15 @@ describe('a machine as it is', () => {
       .filter((path) => path !== '');
     expect(places.length).toBeGreaterThan(5);
     for (const path of places) expect(path).toMatch(/^\/(run|var\/lib)\/sluice(\/|$)/);
+  });
+
+  it('listens where it was announced, and nowhere else', () => {
+    const ports = added('listening').map((line) => {
+      const [protocol = '', , , , at = ''] = line.split(/\s+/);
+      return `${protocol.toUpperCase()} ${at.slice(at.lastIndexOf(':') + 1)}`;
+    });
+    expect(ports).not.toEqual([]);
+    for (const port of ports) expect(of('listen')).toContain(port);
   });
 
   it('runs containers of two tenants, and keeps them apart', async () => {

@@ -8,6 +8,7 @@ import { namespaceOf } from '../../lab/topology.ts';
 import { namesIn } from '../../linux/directories.ts';
 import { mountsBelow } from '../../linux/mounts.ts';
 import { processesInNetns } from '../../linux/process.ts';
+import { withoutCounts } from '../runtimes/traces.ts';
 
 const PREFIX = 'tverify';
 
@@ -27,7 +28,7 @@ async function traces(node: string): Promise<Record<string, unknown>> {
   return {
     links: await exec(['ip', '-brief', 'link']),
     routes: await exec(['ip', 'route']),
-    rules: (await exec(['nft', 'list', 'ruleset'])).replaceAll(/counter packets \d+ bytes \d+/g, ''),
+    rules: withoutCounts(await exec(['nft', 'list', 'ruleset'])),
     endpoints: await listed('endpoint'),
     tenants: await listed('tenant'),
     mounts: mountsBelow(runDir),

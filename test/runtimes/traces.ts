@@ -22,7 +22,7 @@ const KERNEL = [
 export function withoutCounts(ruleset: string): string {
   return ruleset
     .replaceAll(/packets \d+ bytes \d+/g, '')
-    .replaceAll(/elements = \{[^}]*ct count over[^}]*\}/g, '');
+    .replaceAll(/\s+elements = \{[^}]*ct count over[^}]*\}/g, '');
 }
 
 export async function tracesOn(node: LabNode): Promise<Traces> {
