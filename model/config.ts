@@ -34,6 +34,8 @@ export const Config = z.strictObject({
       conntrackPerEndpoint: z.int().min(16).max(1_000_000).default(8_192),
       /** Tracked flows that all containers of one tenant on one node may have begun at one time. */
       conntrackPerTenant: z.int().min(16).max(10_000_000).default(65_536),
+      /** New flows in a second: of one tenant on one node, and through the published ports of one container. */
+      newFlowsPerSecond: z.int().min(1).max(10_000_000).default(10_000),
       /** UDP port of the carrier `vxlan` (RFC 7348); the same on all nodes. */
       vxlanPort: z.int().min(1).max(65_535).default(4_789),
       /** An address for `sluice verify` to reach through NAT; default: the uplink's default gateway, else a peer. */

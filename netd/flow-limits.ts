@@ -1,18 +1,31 @@
 /**
  * How much of the kernel's connection tracking one container and one tenant may take, so that nobody's flood fills the
- * table for others (net.netfilter.nf_conntrack_max). What is refused never gets into it.
+ * table for others (net.netfilter.nf_conntrack_max), nor the neighbour table. What is refused never gets into them.
  */
 import type { Nftables } from '../linux/nft.ts';
 import type { MarkMask } from '../model/mark.ts';
 import type { IfName } from '../model/names.ts';
 
-/** Tracked flows at one time. */
 export interface FlowLimits {
-  /** Of one container, begun by it and through its published ports each. */
+  /** Tracked at one time: of one container, begun by it and through its published ports each. */
   readonly perEndpoint: number;
-  /** Begun by all containers of one tenant on this node. */
+  /** Tracked at one time: begun by all containers of one tenant on this node. */
   readonly perTenant: number;
+  /** New ones in a second: begun by all containers of one tenant, and through the published ports of one container. */
+  readonly newPerSecond: number;
 }
+
+/**
+ * For how long a TCP connection that both sides have closed is still tracked, s. Such flows count in no limit (the kernel's
+ * connlimit passes over them), so how many there are is `newPerSecond` times this; the kernel's own times are 120 and 10.
+ */
+const CLOSED_FOR = 5;
+
+/**
+ * Next hops that one tenant may use for the first time in a minute: on a large wire every address is one, and the node
+ * remembers those that nobody answers for, too (net.ipv4.neigh.default.gc_thresh3: 1,024 for all of them).
+ */
+const NEW_HOPS = { perSecond: 8, atOnce: 64, rememberedFor: 60 } as const;
 
 const COUNTERS = { out: 'refused_out', in: 'refused_in' } as const;
 export type FlowDirection = keyof typeof COUNTERS;
@@ -30,21 +43,38 @@ export function flowLimitsScript(
   table: string,
   externalBridge: IfName,
   markMask: MarkMask,
-  { perEndpoint, perTenant }: FlowLimits,
+  { perEndpoint, perTenant, newPerSecond }: FlowLimits,
 ): string {
   const name = flowsTable(table);
   const mask = `0x${markMask.toString(16)}`;
   const refuse = (direction: FlowDirection): string => `counter name ${COUNTERS[direction]} drop`;
+  const hop = `meta mark & ${mask} . rt ip nexthop`;
+  const tooFast = `limit rate over ${newPerSecond}/second burst ${newPerSecond} packets`;
   const rules = [
     'ct state != new accept',
+    `iifname "${externalBridge}" ${hop} != @hops add @hops_of_tenant { meta mark & ${mask} limit rate over ${NEW_HOPS.perSecond}/second burst ${NEW_HOPS.atOnce} packets } ${refuse('out')}`,
+    `iifname "${externalBridge}" update @hops { ${hop} }`,
+    `iifname "${externalBridge}" add @opened_by_tenant { meta mark & ${mask} ${tooFast} } ${refuse('out')}`,
+    `oifname "${externalBridge}" ct status dnat add @opened_with { ip daddr ${tooFast} } ${refuse('in')}`,
     `iifname "${externalBridge}" add @begun_by { ip saddr ct count over ${perEndpoint} } ${refuse('out')}`,
     `iifname "${externalBridge}" add @begun_by_tenant { meta mark & ${mask} ct count over ${perTenant} } ${refuse('out')}`,
     `oifname "${externalBridge}" ct status dnat add @begun_with { ip daddr ct count over ${perEndpoint} } ${refuse('in')}`,
+    'ip protocol tcp ct timeout set "closed"',
   ];
   return `
 table ip ${name} {
   counter ${COUNTERS.out} { }
   counter ${COUNTERS.in} { }
+  ct timeout closed {
+    protocol tcp; l3proto ip;
+    policy = { time_wait : ${CLOSED_FOR}, close : ${CLOSED_FOR} };
+  }
+  set hops {
+    typeof meta mark . rt ip nexthop; size 65535; flags dynamic,timeout; timeout ${NEW_HOPS.rememberedFor}s;
+  }
+  set hops_of_tenant { type mark; size 65535; flags dynamic; }
+  set opened_by_tenant { type mark; size 65535; flags dynamic; }
+  set opened_with { type ipv4_addr; size 65535; flags dynamic; }
   set begun_by { type ipv4_addr; size 65535; flags dynamic; }
   set begun_by_tenant { type mark; size 65535; flags dynamic; }
   set begun_with { type ipv4_addr; size 65535; flags dynamic; }

@@ -78,11 +78,12 @@ describe('egress addresses', () => {
 
 describe('flow limits', () => {
   it('replace rules and keep counts: nothing but the chain is emptied', () => {
-    const limits = { perEndpoint: 100, perTenant: 1_000 };
+    const limits = { perEndpoint: 100, perTenant: 1_000, newPerSecond: 50 };
     const script = flowLimitsScript('t', bridge, DEFAULT_MARK_MASK, limits);
     expect(script).not.toContain('delete');
     expect(script.match(/^flush .*$/gm)).toEqual(['flush chain ip t_flows bounded']);
     expect(script).toContain('ip saddr ct count over 100 }');
     expect(script).toContain('meta mark & 0xfff00000 ct count over 1000 }');
+    expect(script).toContain('meta mark & 0xfff00000 limit rate over 50/second burst 50 packets }');
   });
 });

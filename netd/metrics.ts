@@ -36,7 +36,7 @@ export function netdMetrics(registry: Registry, refused: (direction: FlowDirecti
   });
   new Gauge({
     name: 'sluice_netd_flows_refused',
-    help: 'Packets refused because a container or tenant had all the tracked flows it may have, by who began them.',
+    help: 'Packets refused because a container or tenant had, or began, all the flows it may, by who began them.',
     labelNames: ['direction'],
     registers: [metrics],
     collect() {

@@ -32,6 +32,7 @@ export function netd(args: readonly string[]): Promise<number> {
       flowLimits: {
         perEndpoint: config.network.conntrackPerEndpoint,
         perTenant: config.network.conntrackPerTenant,
+        newPerSecond: config.network.newFlowsPerSecond,
       },
       cooldownMs: config.network.addressCooldownSeconds * 1_000,
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),

@@ -16,13 +16,13 @@ const KERNEL = [
 ] as const;
 
 /**
- * Counters of rules are left out: they count what is over, too. So is who has how many tracked flows, which the kernel
- * forgets when the flows do.
+ * Counters of rules are left out: they count what is over, too. So is who has how many tracked flows and next hops, which the
+ * kernel forgets by itself.
  */
 export function withoutCounts(ruleset: string): string {
   return ruleset
     .replaceAll(/packets \d+ bytes \d+/g, '')
-    .replaceAll(/\s+elements = \{[^}]*ct count over[^}]*\}/g, '');
+    .replaceAll(/\s+elements = \{[^}]*(?:ct count over|limit rate over|expires)[^}]*\}/g, '');
 }
 
 export async function tracesOn(node: LabNode): Promise<Traces> {
