@@ -21,7 +21,7 @@ export async function useCarrier(lab: Lab, carrier: Carrier): Promise<void> {
 }
 
 /** @returns undefined for a packet that carries no tag at all */
-function carrierOf(frame: Buffer): Carrier | undefined {
+export function carrierOf(frame: Buffer): Carrier | undefined {
   if (frame[PROTOCOL_AT] === PROTOCOL.udp && frame.readUInt16BE(TUNNEL_PORT_AT) === TUNNEL_PORT)
     return 'vxlan';
   return frame[BEHIND_HEADER] === TAG_OPTION ? 'option' : undefined;
