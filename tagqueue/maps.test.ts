@@ -46,6 +46,7 @@ const conf: PlaneConf = {
   markMask: 0xfff0_0000 as MarkMask,
   uplink: 3,
   uplinkAddress: '192.0.2.1' as Ipv4,
+  card: true,
   carrier: 'vxlan',
   vxlanPort: 4789,
   fastPath: true,
@@ -70,7 +71,7 @@ describe('the map layouts', () => {
     expect(encodeConf(conf).toString('hex')).toBe(
       [
         ...['0a400000', 'fff00000', '0a400400', 'fffffc00', '07000000', '0000f0ff', '14000000', '03000000'],
-        ...['c0000201', '12b5', '02', '01', '00'.repeat(12)],
+        ...['c0000201', '12b5', '02', '05', '00'.repeat(12)],
       ].join(''),
     );
   });

@@ -86,6 +86,8 @@ export interface PlaneConf {
   /** Interface index. */
   readonly uplink: number;
   readonly uplinkAddress: Ipv4;
+  /** Whether the uplink is a network card: then what leaves it is cut to packets of the wire. */
+  readonly card: boolean;
   readonly carrier: Carrier;
   /** UDP port of the carrier `vxlan`. */
   readonly vxlanPort: number;
@@ -112,7 +114,7 @@ const SETTINGS = {
   ...{ pool: 0, ownBlock: 8, epoch: 16, markMask: 20, markShift: 24, uplink: 28, uplinkAddress: 32 },
   ...{ vxlanPort: 36, carrier: 38, flags: 39, pool6: 40 },
 } as const;
-const SETTING_FLAGS = { fastPath: 1, dualStack: 2 } as const;
+const SETTING_FLAGS = { fastPath: 1, dualStack: 2, card: 4 } as const;
 /** Bits of the prefix that internal IPv6 addresses share: /96. */
 const POOL6_BYTES = 12;
 
@@ -184,8 +186,11 @@ export function encodeConf(conf: PlaneConf): Buffer {
   value.set(ipv4ToBytes(conf.uplinkAddress), SETTINGS.uplinkAddress);
   value.writeUInt16BE(conf.vxlanPort, SETTINGS.vxlanPort);
   value.writeUInt8(CARRIERS[conf.carrier], SETTINGS.carrier);
-  const { fastPath, pool6 } = conf;
-  value.writeUInt8(flagsOf(SETTING_FLAGS, { fastPath, dualStack: pool6 !== undefined }), SETTINGS.flags);
+  const { fastPath, card, pool6 } = conf;
+  value.writeUInt8(
+    flagsOf(SETTING_FLAGS, { fastPath, card, dualStack: pool6 !== undefined }),
+    SETTINGS.flags,
+  );
   value.set(pool6 ?? [], SETTINGS.pool6);
   return value;
 }
@@ -205,6 +210,7 @@ export function decodeConf(value: Buffer): PlaneConf | undefined {
     carrier: value.readUInt8(SETTINGS.carrier) === CARRIERS.vxlan ? 'vxlan' : 'option',
     vxlanPort: value.readUInt16BE(SETTINGS.vxlanPort),
     fastPath: (flags & SETTING_FLAGS.fastPath) !== 0,
+    card: (flags & SETTING_FLAGS.card) !== 0,
     pool6: dualStack
       ? Uint8Array.from(value.subarray(SETTINGS.pool6, SETTINGS.pool6 + POOL6_BYTES))
       : undefined,

@@ -1,7 +1,7 @@
 /** A node's plane, kept as it should be: observe, plan, apply, again at every change and at intervals. */
 import type { BpfMap } from '../linux/bpf.ts';
 import { mountBpffs, objectDigest } from '../linux/bpffs.ts';
-import { findLink } from '../linux/links.ts';
+import { findLink, isNetworkCard, type Link } from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { asSluiceError, SluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
@@ -135,8 +135,9 @@ async function reconcile(
   const { node, object, runDir, log } = options;
   const pins = pinDirectoryOf(runDir, node);
   const digest = objectDigest(object);
-  const uplink = await uplinkOf(route, options.uplink);
-  const cluster = desiredCluster(settings, { ...options, uplink });
+  const link = await uplinkOf(route, options.uplink);
+  const uplink = link.index;
+  const cluster = desiredCluster(settings, { ...options, uplink, card: isNetworkCard(link) });
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const observed = await observePlane(route, pins, digest, uplink);
     const actions = planPlane({ digest, uplink, etherTypes: new Set(options.etherTypes), cluster }, observed);
@@ -155,9 +156,9 @@ async function reconcile(
   );
 }
 
-async function uplinkOf(route: Netlink, name: IfName): Promise<number> {
+async function uplinkOf(route: Netlink, name: IfName): Promise<Link> {
   const link = await findLink(route, name);
-  if (link?.ethernet) return link.index;
+  if (link?.ethernet) return link;
   const what = link === undefined ? 'there is no interface' : 'this is no Ethernet interface:';
   throw new SluiceError('not_found', `${what} ${name}`, 'name the uplink with --uplink; see `ip link`');
 }

@@ -70,7 +70,7 @@ describe('the saved settings', () => {
 
   it('become what the planner wants', () => {
     const { keys, fenced: _, ...cluster } = SETTINGS;
-    const local = { uplink: 3, markMask: DEFAULT_MARK_MASK, vxlanPort: 4789, fastPath: true };
+    const local = { uplink: 3, markMask: DEFAULT_MARK_MASK, vxlanPort: 4789, fastPath: true, card: false };
     expect(desiredCluster(SETTINGS, local)).toEqual({
       conf: { ...cluster, ...local, epoch: keys.current, pool6: undefined },
       keys: new Map([[2, KEY]]),

@@ -47,19 +47,19 @@ export function saveSettings(file: string, settings: PlaneSettings): void {
 }
 
 /** What the node itself adds to the cluster's settings. */
-export type LocalConf = Pick<PlaneConf, 'uplink' | 'markMask' | 'vxlanPort' | 'fastPath'>;
+export type LocalConf = Pick<PlaneConf, 'uplink' | 'card' | 'markMask' | 'vxlanPort' | 'fastPath'>;
 
 /** The settings as the planner wants them. */
 export function desiredCluster(
   settings: PlaneSettings | undefined,
-  { uplink, markMask, vxlanPort, fastPath }: LocalConf,
+  { uplink, card, markMask, vxlanPort, fastPath }: LocalConf,
 ): DesiredPlane['cluster'] {
   if (settings === undefined) return undefined;
   const { internalPool, ownBlock, uplinkAddress, carrier, keys } = settings;
   return {
     conf: {
       ...{ internalPool, ownBlock, uplinkAddress, carrier, epoch: keys.current, pool6: undefined },
-      ...{ uplink, markMask, vxlanPort, fastPath },
+      ...{ uplink, card, markMask, vxlanPort, fastPath },
     },
     keys: new Map(keys.keys.map(({ epoch, key }) => [epoch, key])),
   };

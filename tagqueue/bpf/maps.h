@@ -91,6 +91,8 @@ enum setting {
   SETTING_FAST_PATH = 1,
   /* Internal addresses have IPv6 counterparts in `pool6`. */
   SETTING_DUAL_STACK = 2,
+  /* The uplink is a network card: what leaves it is cut to packets of the wire. */
+  SETTING_CARD = 4,
 };
 
 /* The cluster's internal addresses, this node's share of them, how packets are carried, and the key to stamp with. */

@@ -67,6 +67,15 @@ struct tunnel_inside {
 #define EALREADY 114
 
 /*
+ * Datagrams that one call handed over and nobody has cut yet (UDP_SEGMENT). On a wire of software they come to the other
+ * node as they are, and cannot be cut there: out of the tunnel, too, the kernel still takes them for packets of a tunnel.
+ */
+static __always_inline bool stays_uncut(const struct __sk_buff *skb, const struct settings *node,
+                                        const struct iphdr *ip) {
+  return skb->gso_size && ip->protocol == IPPROTO_UDP && !(node->flags & SETTING_CARD);
+}
+
+/*
  * Puts the packet into the tunnel. `inside` stays false where it could not be done and the packet is as it was:
  * then there is still the other carrier.
  */
@@ -75,6 +84,7 @@ static __always_inline enum reason enter_tunnel(struct __sk_buff *skb, const str
   struct token token;
   const struct route *route = route_to(ip->daddr);
   *inside = false;
+  if (stays_uncut(skb, node, ip)) return ALLOWED;
   REFUSE_IF(!route, REASON_TUNNEL_PEER);
   if (!route) return ALLOWED;
   TRY(make_token(node, ip, tenant, TOKEN_IN_VXLAN, &token));

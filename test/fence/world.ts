@@ -46,6 +46,7 @@ export const CONF: PlaneConf = {
   uplink: 1,
   uplinkAddress: ip('192.0.2.1'),
   carrier: 'option',
+  card: false,
   vxlanPort: 4789,
   fastPath: false,
   pool6: undefined,

@@ -1,22 +1,14 @@
-/** Datagrams longer than any packet: whole for their own tenant, nothing for another. */
+/** What is longer than any packet: whole for its own tenant, nothing for another. */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { openNetns } from '../../linux/netns.ts';
 import type { SeenFrame } from '../../linux/packet.ts';
 import { listenUdp, sendUdp } from '../../linux/probe-sockets.ts';
 import { PROTOCOL } from '../frames.ts';
 import { forgetPaths, type Suite, say } from './scene.ts';
+import { sendSegments, soon } from './udp.ts';
 
 const DATAGRAMS = 10;
-const SOON_MS = 500;
 const MORE_OR_OFFSET = 0x3fff;
-
-/** Whether it holds within half a second. */
-async function soon(holds: () => boolean): Promise<boolean> {
-  const end = performance.now() + SOON_MS;
-  while (!holds() && performance.now() < end) await sleep(1);
-  return holds();
-}
 
 /** A part of a datagram that went through the router, outside the tunnel. */
 const isPiece = ({ bytes }: SeenFrame): boolean =>
@@ -70,5 +62,12 @@ export const longDatagrams: Suite = (stage) => {
     const pieces = far.socket.take().filter(({ bytes }) => bytes.includes(signature)).length;
     say(stage, "another tenant's datagrams", `tried ${DATAGRAMS}, arrived ${pieces}`);
     expect([pieces, listener.received(theirs)]).toEqual([0, false]);
+  });
+
+  it('datagrams that are handed over in one piece arrive one by one', async () => {
+    const { near, far } = scene();
+    const { tried, arrived } = await sendSegments(near.container.netns, far.container.netns, far.address);
+    say(stage, 'datagrams in one piece', `tried ${tried}, arrived ${arrived}`);
+    expect(arrived).toBe(tried);
   });
 };

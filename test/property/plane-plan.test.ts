@@ -26,6 +26,7 @@ const conf: fc.Arbitrary<PlaneConf> = fc.record({
   uplinkAddress: fc.constant('192.0.2.1' as Ipv4),
   carrier: fc.constantFrom('option', 'vxlan'),
   vxlanPort: fc.constant(4789),
+  card: fc.boolean(),
   fastPath: fc.boolean(),
   pool6: fc.constant(undefined),
 });
