@@ -2,7 +2,8 @@
 import { ethernetFrame, internetChecksum } from '../../../linux/frames.ts';
 import type { Ipv4 } from '../../../model/addresses.ts';
 import type { Carrier } from '../../../model/carrier.ts';
-import { encodeTag } from '../../../tagqueue/wire.ts';
+import { makeTag } from '../../../tagqueue/token.ts';
+import { optionOf } from '../../../tagqueue/wire.ts';
 import { ETHERTYPE, type Ipv4Fields, ipv4, PROTOCOL } from '../../frames.ts';
 import { attack, framesBeforeControls, type Suite } from '../attack.ts';
 import { changed, range } from '../traffic.ts';
@@ -25,14 +26,27 @@ interface Sent {
   readonly mac: readonly number[];
 }
 
-/** Blue's packet from node a to node b. @param tenant  who has signed it; `flow`: for which addresses */
-function sentBy(all: World, carrier: Carrier, tenant: 'red' | 'blue', flow?: readonly [Nic, Nic]): Sent {
+/** What the signature was made for, where that is not what it stands in. */
+interface SignedFor {
+  readonly flow?: readonly [Nic, Nic];
+  readonly protocol?: number;
+  readonly carrier?: Carrier;
+}
+
+/** Blue's packet from node a to node b. @param tenant  who has signed it */
+function sentBy(all: World, carrier: Carrier, tenant: 'red' | 'blue', other: SignedFor = {}): Sent {
   const { blue, tags, key, lab } = all;
   const [from, to] = [blue.a1.internal, blue.b1.internal];
-  const [signedFrom, signedTo] = flow ?? [from, to];
-  const signed = { source: signedFrom.address, destination: signedTo.address, protocol: PROTOCOL.udp };
+  const [signedFrom, signedTo] = other.flow ?? [from, to];
+  const { protocol = PROTOCOL.udp, carrier: signedCarrier = carrier } = other;
+  const signed = {
+    source: signedFrom.address,
+    destination: signedTo.address,
+    protocol,
+    carrier: signedCarrier,
+  };
   if (carrier === 'option') {
-    const options = encodeTag(signed, tags[tenant], key);
+    const options = optionOf(makeTag(signed, tags[tenant], key, signedCarrier));
     const packet = ipv4({ source: from.address, destination: to.address, options });
     return { packet, to: from.address, mac: range(8, (i) => 28 + i) };
   }
@@ -93,12 +107,27 @@ export const quotedTags: Suite = (world) => {
           const { blue, red } = all;
           return [
             errorAbout(all, sentBy(all, carrier, 'red')),
-            errorAbout(all, sentBy(all, carrier, 'blue', [blue.a2.internal, blue.b1.internal])),
-            errorAbout(all, sentBy(all, carrier, 'blue', [blue.b1.internal, blue.a1.internal])),
-            errorAbout(all, sentBy(all, carrier, 'red', [red.a1.internal, red.b1.internal])),
+            errorAbout(all, sentBy(all, carrier, 'blue', { flow: [blue.a2.internal, blue.b1.internal] })),
+            errorAbout(all, sentBy(all, carrier, 'blue', { flow: [blue.b1.internal, blue.a1.internal] })),
+            errorAbout(all, sentBy(all, carrier, 'red', { flow: [red.a1.internal, red.b1.internal] })),
           ];
         },
         dropped: { by: ['other_tenant', 'tag_forged'] },
+      });
+      attack(world, {
+        id: 'A8',
+        name: `errors: quoting signatures of another protocol, and of the other carrier, ${carrier}`,
+        from: stranger,
+        frames: (all) => [
+          ...[PROTOCOL.icmp, PROTOCOL.tcp, 0].map((protocol) =>
+            errorAbout(all, sentBy(all, carrier, 'blue', { protocol })),
+          ),
+          errorAbout(
+            all,
+            sentBy(all, carrier, 'blue', { carrier: carrier === 'option' ? 'vxlan' : 'option' }),
+          ),
+        ],
+        dropped: { by: 'tag_forged' },
       });
       attack(world, {
         id: 'A8',
@@ -140,6 +169,19 @@ export const quotedTags: Suite = (world) => {
       });
     });
   }
+
+  attack(world, {
+    id: 'A8',
+    name: "errors: quoting blue's packet as it left its container, without any tag",
+    from: stranger,
+    frames: (all) => {
+      const { blue } = all;
+      const [source, destination] = [blue.a1.internal.address, blue.b1.internal.address];
+      const bare = { packet: ipv4({ source, destination }), to: source };
+      return [UNREACHABLE, 11, 12].map((type) => errorAbout(all, bare, { type }));
+    },
+    dropped: { by: 'untagged' },
+  });
 
   describe('A8: ICMP errors by red about what blue sends', () => {
     attack(world, {
