@@ -28,7 +28,7 @@ const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 export const RTM_NEWNEIGH = 28;
-const RTM_DELNEIGH = 29;
+export const RTM_DELNEIGH = 29;
 export const RTM_GETNEIGH = 30;
 
 const AF_INET = 2;
@@ -47,6 +47,8 @@ const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
 const RTN_UNICAST = 1;
 const RTN_UNREACHABLE = 7;
+const RTNH_F_ONLINK = 4;
+const RTM_F_CLONED = 0x200;
 
 const NDA_DST = 1;
 export const NDA_LLADDR = 2;
@@ -73,6 +75,8 @@ export interface Route {
   readonly dev: number | undefined;
   /** The address that the host itself answers from on this way; undefined: the kernel chooses. */
   readonly source?: Ipv4 | undefined;
+  /** Whether `via` is a neighbour there although no address of the interface says so. */
+  readonly onLink?: boolean | undefined;
 }
 
 export interface Neighbour {
@@ -148,7 +152,7 @@ function routePayload(route: Route, protocol: number): Buffer {
     protocol,
     scope,
     refusing ? RTN_UNREACHABLE : RTN_UNICAST,
-    0,
+    route.onLink === true ? RTNH_F_ONLINK : 0,
     0,
     0,
     0,
@@ -194,7 +198,7 @@ export interface ListedRoute extends Route {
   readonly protocol: number;
 }
 
-/** The IPv4 routes of the main table. */
+/** The IPv4 routes of the main table, without what the kernel has learnt of single hosts (their path MTU, for example). */
 export async function listRoutes(netlink: Netlink): Promise<ListedRoute[]> {
   const entries = await netlink.dump(
     'list the routes',
@@ -204,6 +208,7 @@ export async function listRoutes(netlink: Netlink): Promise<ListedRoute[]> {
   return entries.flatMap((data) => {
     const attributes = parseAttributes(data.subarray(12));
     if ((attributes.get(RTA_TABLE)?.readUInt32LE(0) ?? data[4]) !== RT_TABLE_MAIN) return [];
+    if ((data.readUInt32LE(8) & RTM_F_CLONED) !== 0) return [];
     const to = attributes.get(RTA_DST);
     const via = attributes.get(RTA_GATEWAY);
     const source = attributes.get(RTA_PREFSRC);

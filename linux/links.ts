@@ -1,5 +1,5 @@
 /** Network links through rtnetlink: bridges, veth pairs, bridge ports (linux/if_link.h). */
-import { bytesToMac, type Mac, macToBytes } from '../model/addresses.ts';
+import { bytesToMac, type Ipv4, ipv4ToBytes, type Mac, macToBytes } from '../model/addresses.ts';
 import type { IfName } from '../model/names.ts';
 import {
   attribute,
@@ -12,6 +12,7 @@ import {
   parseAttributes,
   text,
   u8,
+  u16be,
   u32,
 } from './netlink.ts';
 
@@ -34,7 +35,11 @@ const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BR_MCAST_SNOOPING = 23;
+const IFLA_VXLAN_ID = 1;
+const IFLA_VXLAN_LOCAL = 4;
+const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
+const IFLA_VXLAN_GBP = 23;
 const IFLA_VXLAN_COLLECT_METADATA = 25;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_LEARNING = 8;
@@ -172,6 +177,48 @@ export async function createVxlan(netlink: Netlink, name: IfName, port: number):
     `create vxlan device ${name}`,
     RTM_NEWLINK,
     Buffer.concat([ifinfo(), attribute(IFLA_IFNAME, text(name)), info]),
+    NLM_F_CREATE | NLM_F_EXCL,
+  );
+}
+
+export interface GroupTunnel {
+  readonly name: IfName;
+  readonly mac: Mac;
+  readonly mtu: number;
+  /** UDP port. */
+  readonly port: number;
+  /** The VXLAN network id. */
+  readonly vni: number;
+  /** The outer source address. */
+  readonly local: Ipv4;
+}
+
+/**
+ * A vxlan device that knows whom it is told of and learns nothing, and carries the low 16 bits of the packet mark as the
+ * group id (IFLA_VXLAN_GBP). It is made down.
+ * @throws NetlinkError `EEXIST` when the name is taken, `EOPNOTSUPP` when the kernel has no vxlan
+ */
+export async function createGroupTunnel(
+  netlink: Netlink,
+  { name, mac, mtu, port, vni, local }: GroupTunnel,
+): Promise<void> {
+  const data = [
+    attribute(IFLA_VXLAN_ID, u32(vni)),
+    attribute(IFLA_VXLAN_LOCAL, ipv4ToBytes(local)),
+    attribute(IFLA_VXLAN_LEARNING, u8(0)),
+    attribute(IFLA_VXLAN_PORT, u16be(port)),
+    attribute(IFLA_VXLAN_GBP, Buffer.alloc(0)),
+  ];
+  const attributes = [
+    attribute(IFLA_IFNAME, text(name)),
+    attribute(IFLA_ADDRESS, macToBytes(mac)),
+    attribute(IFLA_MTU, u32(mtu)),
+    nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, text('vxlan')), nested(IFLA_INFO_DATA, ...data)),
+  ];
+  await netlink.request(
+    `create tunnel ${name}`,
+    RTM_NEWLINK,
+    Buffer.concat([ifinfo(), ...attributes]),
     NLM_F_CREATE | NLM_F_EXCL,
   );
 }
