@@ -4,9 +4,9 @@ import { createLab, type Lab, type LabContainer } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
 import { localClient } from '../../linux/api-client.ts';
 import { openNetns } from '../../linux/netns.ts';
-import { openPacketSocket } from '../../linux/packet.ts';
-import { askTcp, listenTcp, ping, sendUdp } from '../../linux/probe-sockets.ts';
+import { askTcp, listenTcp, ping } from '../../linux/probe-sockets.ts';
 import { run } from '../../linux/process.ts';
+import { flood, watchFor } from './forbidden.ts';
 
 const PREFIX = 'nfq';
 const TIMEOUT_MS = 2_000;
@@ -155,38 +155,6 @@ describe('another plane while containers run', () => {
     expect(await reaches(r3, b1, SILENCE_MS)).toBe(false);
   }, 60_000);
 });
-
-const FLOOD_PORT = 4_444;
-const FORBIDDEN = Buffer.from('forbidden');
-
-/** As fast as it goes without starving the rest. @returns how many packets were sent */
-async function flood(from: LabContainer, to: LabContainer, signal: AbortSignal): Promise<number> {
-  using netns = openNetns(from.netns);
-  let sent = 0;
-  while (!signal.aborted) {
-    for (let burst = 0; burst < 10; burst++)
-      if (sendUdp(netns, { address: to.internal, port: FLOOD_PORT }, FORBIDDEN)) sent += 1;
-    await sleep(5);
-  }
-  return sent;
-}
-
-/** What comes to the containers' own interfaces, before anybody there could throw it away. */
-function watchFor(containers: readonly LabContainer[]): Disposable & { arrived(): number } {
-  const opened = new DisposableStack();
-  const sockets = containers.map(({ netns }) =>
-    opened.use(openPacketSocket(opened.use(openNetns(netns)), 'eth1')),
-  );
-  let count = 0;
-  return {
-    arrived(): number {
-      for (const socket of sockets)
-        count += socket.take().filter(({ bytes, outgoing }) => !outgoing && bytes.includes(FORBIDDEN)).length;
-      return count;
-    },
-    [Symbol.dispose]: () => opened.dispose(),
-  };
-}
 
 async function oldPlaneGone(plane: 'ebpf' | 'nfqueue'): Promise<void> {
   const node = lab.node('a');
