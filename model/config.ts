@@ -58,6 +58,8 @@ export const Config = z.strictObject({
       object: z.string().optional(),
       /** What enforces: `auto` is eBPF where it can be had, else packet queues to userland. */
       plane: z.enum(['auto', 'ebpf', 'nfqueue']).default('auto'),
+      /** What userland sees in the plane `nfqueue`: every packet between nodes, or the first ones of a flow. */
+      gear: z.enum(['packets', 'flows']).default('packets'),
       /** `auto`: packets between containers go past bridge, routing and netfilter; `off`: they take the long way. */
       fastPath: z.enum(['auto', 'off']).default('auto'),
     })

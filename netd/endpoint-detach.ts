@@ -33,6 +33,7 @@ export async function detachEndpoint(
   });
   await attempt('del:unlinked', () => kernel.reaper.reap(endpoint.group, indexes));
   await attempt('del:unguarded', () => unguard(kernel, facts, endpoint));
+  if (plane?.flows) await attempt('del:untracked', () => untrack(kernel, endpoint));
   await attempt('del:forgotten', async () => {
     for (const nic of endpoint.nics) {
       const bridge = await findLink(kernel.route, facts.bridges[nic.side].name);
@@ -49,6 +50,14 @@ async function unguard({ nft, conntrack }: Kernel, facts: NodeFacts, endpoint: E
   if (nft.list(`chain ip ${facts.table} unmark`) !== undefined)
     nft.apply('guard a container no more', unguardScript(facts, endpoint));
   await conntrack.forgetSentBy(address);
+}
+
+/** What the kernel carries by a connection's mark alone must not outlive the container. */
+async function untrack({ conntrack }: Kernel, endpoint: Endpoint): Promise<void> {
+  const address = nicOf(endpoint, 'internal')?.address;
+  if (address === undefined) return;
+  await conntrack.forgetSentBy(address);
+  await conntrack.forgetAnsweredBy(address);
 }
 
 async function hostEnds({ route }: Kernel, endpoint: Endpoint): Promise<number[]> {

@@ -35,13 +35,21 @@ export function flowsTable(table: string): string {
   return `${table}_flows`;
 }
 
+/** Where tracked flows pass. */
+export interface FlowWays {
+  readonly external: IfName;
+  /** The tunnel between nodes, where the kernel carries flows between containers; undefined: those are not tracked. */
+  readonly tunnel: IfName | undefined;
+}
+
 /**
- * Its rules are replaced in one transaction; counts stay. Before the guard's chain (-151): a flood must not reach
+ * Its rules are replaced in one transaction; counts stay. Flows between nodes count at both ends for who began them: whom
+ * they are for must not be kept from others. Before the guard's chain (-151): a flood must not reach
  * userland either.
  */
 export function flowLimitsScript(
   table: string,
-  externalBridge: IfName,
+  { external, tunnel }: FlowWays,
   markMask: MarkMask,
   { perEndpoint, perTenant, newPerSecond }: FlowLimits,
 ): string {
@@ -50,15 +58,21 @@ export function flowLimitsScript(
   const refuse = (direction: FlowDirection): string => `counter name ${COUNTERS[direction]} drop`;
   const hop = `meta mark & ${mask} . rt ip nexthop`;
   const tooFast = `limit rate over ${newPerSecond}/second burst ${newPerSecond} packets`;
+  const begun = [
+    `iifname "${external}"`,
+    ...(tunnel === undefined ? [] : [`iifname "${tunnel}"`, `oifname "${tunnel}"`]),
+  ];
   const rules = [
     'ct state != new accept',
-    `iifname "${externalBridge}" ${hop} != @hops add @hops_of_tenant { meta mark & ${mask} limit rate over ${NEW_HOPS.perSecond}/second burst ${NEW_HOPS.atOnce} packets } ${refuse('out')}`,
-    `iifname "${externalBridge}" update @hops { ${hop} }`,
-    `iifname "${externalBridge}" add @opened_by_tenant { meta mark & ${mask} ${tooFast} } ${refuse('out')}`,
-    `oifname "${externalBridge}" ct status dnat add @opened_with { ip daddr ${tooFast} } ${refuse('in')}`,
-    `iifname "${externalBridge}" add @begun_by { ip saddr ct count over ${perEndpoint} } ${refuse('out')}`,
-    `iifname "${externalBridge}" add @begun_by_tenant { meta mark & ${mask} ct count over ${perTenant} } ${refuse('out')}`,
-    `oifname "${externalBridge}" ct status dnat add @begun_with { ip daddr ct count over ${perEndpoint} } ${refuse('in')}`,
+    `iifname "${external}" ${hop} != @hops add @hops_of_tenant { meta mark & ${mask} limit rate over ${NEW_HOPS.perSecond}/second burst ${NEW_HOPS.atOnce} packets } ${refuse('out')}`,
+    `iifname "${external}" update @hops { ${hop} }`,
+    ...begun.map((way) => `${way} add @opened_by_tenant { meta mark & ${mask} ${tooFast} } ${refuse('out')}`),
+    `oifname "${external}" ct status dnat add @opened_with { ip daddr ${tooFast} } ${refuse('in')}`,
+    ...begun.flatMap((way) => [
+      `${way} add @begun_by { ip saddr ct count over ${perEndpoint} } ${refuse('out')}`,
+      `${way} add @begun_by_tenant { meta mark & ${mask} ct count over ${perTenant} } ${refuse('out')}`,
+    ]),
+    `oifname "${external}" ct status dnat add @begun_with { ip daddr ct count over ${perEndpoint} } ${refuse('in')}`,
     'ip protocol tcp ct timeout set "closed"',
   ];
   return `

@@ -79,11 +79,26 @@ describe('egress addresses', () => {
 describe('flow limits', () => {
   it('replace rules and keep counts: nothing but the chain is emptied', () => {
     const limits = { perEndpoint: 100, perTenant: 1_000, newPerSecond: 50 };
-    const script = flowLimitsScript('t', bridge, DEFAULT_MARK_MASK, limits);
+    const script = flowLimitsScript('t', { external: bridge, tunnel: undefined }, DEFAULT_MARK_MASK, limits);
     expect(script).not.toContain('delete');
     expect(script.match(/^flush .*$/gm)).toEqual(['flush chain ip t_flows bounded']);
     expect(script).toContain('ip saddr ct count over 100 }');
     expect(script).toContain('meta mark & 0xfff00000 ct count over 1000 }');
     expect(script).toContain('meta mark & 0xfff00000 limit rate over 50/second burst 50 packets }');
+  });
+
+  it('count flows between nodes, where they are tracked, for who began them and never for whom they are for', () => {
+    const limits = { perEndpoint: 100, perTenant: 1_000, newPerSecond: 50 };
+    const script = flowLimitsScript(
+      't',
+      { external: bridge, tunnel: 'sg-a' as IfName },
+      DEFAULT_MARK_MASK,
+      limits,
+    );
+    for (const way of ['iifname "sg-a"', 'oifname "sg-a"']) {
+      const lines = script.split('\n').filter((line) => line.includes(way));
+      expect(lines).toHaveLength(3);
+      for (const line of lines) expect(line).toMatch(/ip saddr|meta mark/);
+    }
   });
 });

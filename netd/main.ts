@@ -26,7 +26,7 @@ import { type ReconcileMemory, reconcile } from './reconcile.ts';
 import { createReconciler } from './reconciler.ts';
 import { openRegistry } from './registry.ts';
 import { netdRoutes } from './server.ts';
-import { type Service, tunnelService } from './service-ports.ts';
+import { type Service, tunnelServices } from './service-ports.ts';
 
 /** One garbage-collection round: a container that vanished without DEL holds its addresses no longer. */
 const RECONCILE_EVERY_MS = 30_000;
@@ -82,7 +82,8 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   );
 
   let facts: NodeFacts | undefined;
-  let settled = false;
+  /** For which gear of the plane the node was made as it should be; undefined: not yet. */
+  let settledFor: boolean | undefined;
   let trouble: SluiceError | undefined;
   const memory: ReconcileMemory = { rules: undefined, guards: '' };
   const netd: Netd = {
@@ -93,19 +94,23 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     view: () => cluster.current(),
     facts: () => facts,
     plane: () => plane.current(),
-    settled: () => settled,
+    settled: () => settledFor !== undefined && settledFor === plane.current()?.flows,
     trouble: () => trouble,
-    services: () => [...options.services, ...tunnelService(cluster.current(), options)],
+    services: () => [
+      ...options.services,
+      ...tunnelServices(cluster.current(), { ...options, flows: plane.current()?.flows === true }),
+    ],
   };
   const reconciler = createReconciler(
     RECONCILE_EVERY_MS,
     async () => {
+      const flows = plane.current()?.flows;
       facts = (await learnFacts(kernel, cluster.current(), options)) ?? facts;
       const report = await reconcile(netd, store, memory).catch((error: unknown) => {
         trouble = asSluiceError(error);
         throw error;
       });
-      settled = true;
+      settledFor = flows;
       return report;
     },
     log,

@@ -38,8 +38,10 @@ async function applyOne({ route }: Kernel, facts: NodeFacts, action: NodeAction)
     case 'setting':
       return writeSysctl(action.setting.name, action.setting.value);
     case 'route': {
-      const dev = action.via === undefined ? undefined : (await requireLink(route, facts.uplink)).index;
-      return replaceRoute(route, { to: action.to, via: action.via, dev, source: action.source });
+      const { to, via, tunnel, source } = action;
+      if (via === undefined) return replaceRoute(route, { to, via, dev: undefined, source });
+      const dev = tunnel ?? (await requireLink(route, facts.uplink)).index;
+      return replaceRoute(route, { to, via, dev, source, onLink: tunnel !== undefined });
     }
     case 'unroute':
       return removeRoute(route, action.route);

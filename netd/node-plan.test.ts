@@ -112,6 +112,19 @@ describe('planNode', () => {
     expect(actions).toEqual([{ do: 'route', to: NODE_B.internalBlock, via: '192.0.2.9', source }]);
   });
 
+  it('leads through the tunnel where there is one', () => {
+    const source = FACTS.bridges.internal.gateway;
+    const way = { to: NODE_B.internalBlock, via: NODE_B.uplinkAddress, source };
+    const present = settled();
+    const blocks = blockRoutes([NODE_B], present.routes, UPLINK_INDEX);
+    const input = { facts: FACTS, blocks, ownedLinks: new Set<IfName>() };
+    expect(planNode({ ...input, tunnel: 42, observed: present })).toEqual([
+      { do: 'route', ...way, tunnel: 42 },
+    ]);
+    const through = present.routes.map((one) => (one.to === way.to ? { ...one, dev: 42 } : one));
+    expect(planNode({ ...input, tunnel: 42, observed: { ...present, routes: through } })).toEqual([]);
+  });
+
   it('never touches a route that is not ours', () => {
     const foreign = route('10.99.0.0/16' as Cidr, '192.0.2.77' as Ipv4, 4);
     expect(

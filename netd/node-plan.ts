@@ -33,6 +33,8 @@ export type NodeAction =
       readonly do: 'route';
       readonly to: Cidr;
       readonly via: Ipv4 | undefined;
+      /** The tunnel device; undefined: the uplink. */
+      readonly tunnel: number | undefined;
       readonly source: Ipv4 | undefined;
     }
   | { readonly do: 'unroute'; readonly route: Route }
@@ -67,18 +69,20 @@ export interface NodePlanInput {
   readonly facts: NodeFacts;
   /** Where the other nodes' blocks are. */
   readonly blocks: ReadonlyMap<Cidr, BlockRoute>;
+  /** Index of the device through which peers are reached; undefined: by the uplink. */
+  readonly tunnel?: number | undefined;
   /** Host ends of the endpoints on record. */
   readonly ownedLinks: ReadonlySet<IfName>;
   readonly observed: ObservedNode;
 }
 
 /** In the order of doing. Empty when all is as it should be. */
-export function planNode({ facts, blocks, ownedLinks, observed }: NodePlanInput): NodeAction[] {
+export function planNode({ facts, blocks, tunnel, ownedLinks, observed }: NodePlanInput): NodeAction[] {
   const bridges = [facts.bridges.internal, facts.bridges.external];
   return [
     ...bridges.flatMap((bridge) => planBridge(bridge, observed)),
     ...planSettings([...nodeSettings(), ...bridges.flatMap(bridgeSettings)], observed),
-    ...planRoutes(facts, blocks, observed.routes),
+    ...planRoutes(facts, blocks, tunnel, observed.routes),
     ...planOrphans(facts, ownedLinks, observed.links),
   ];
 }
@@ -113,6 +117,8 @@ function planSettings(wanted: readonly Setting[], { settings }: ObservedNode): N
     .map((setting) => ({ do: 'setting', setting }));
 }
 
+type Way = Pick<Extract<NodeAction, { readonly do: 'route' }>, 'via' | 'tunnel' | 'source'>;
+
 /**
  * One route per peer's internal block, and refusals for the rest of both pools: an address that
  * no node has must not leave by the default route.
@@ -120,23 +126,33 @@ function planSettings(wanted: readonly Setting[], { settings }: ObservedNode): N
 function planRoutes(
   facts: NodeFacts,
   blocks: NodePlanInput['blocks'],
+  tunnel: number | undefined,
   present: readonly ListedRoute[],
 ): NodeAction[] {
   // What this node itself answers to remote containers comes from its own block, or their node would refuse it.
   const source = facts.bridges.internal.gateway;
-  const refused = { via: undefined, source: undefined };
-  const wanted = new Map<Cidr, Pick<Route, 'via' | 'source'>>([
+  const refused = { via: undefined, source: undefined, tunnel: undefined };
+  const wanted = new Map<Cidr, Way>([
     [facts.internalPool, refused],
     [facts.externalPool, refused],
-    ...[...blocks].map(([block, { nextHop }]) => [block, { via: nextHop, source }] as const),
+    ...[...blocks].map(([block, { node, nextHop }]) => {
+      const via = tunnel === undefined ? nextHop : node;
+      return [block, { via, source, tunnel }] as const;
+    }),
   ]);
   const ours = present.filter(({ protocol }) => protocol === OUR_ROUTES);
   const changes = [...wanted]
     .filter(
-      ([to, { via, source }]) =>
-        !ours.some((route) => route.to === to && route.via === via && route.source === source),
+      ([to, { via, source, tunnel: through }]) =>
+        !ours.some(
+          (route) =>
+            route.to === to &&
+            route.via === via &&
+            route.source === source &&
+            (through === undefined || route.dev === through),
+        ),
     )
-    .map(([to, { via, source }]): NodeAction => ({ do: 'route', to, via, source }));
+    .map(([to, way]): NodeAction => ({ do: 'route', to, ...way }));
   const leftovers = ours
     .filter(({ to }) => to === 'default' || !wanted.has(to))
     .map((route): NodeAction => ({ do: 'unroute', route }));

@@ -52,7 +52,9 @@ export function followPlane(
 /** @throws SluiceError `try_again` when the plane was replaced meanwhile */
 function openAny(line: unknown, markMask: MarkMask): PortPlane {
   const ids = AnyPlaneIds.parse(line);
-  return 'nfqueue' in ids ? openNfqueuePorts(ids.nfqueue.table, markMask) : openPortPlane(ids, markMask);
+  return 'nfqueue' in ids
+    ? openNfqueuePorts(ids.nfqueue.table, markMask, ids.nfqueue.flows)
+    : openPortPlane(ids, markMask);
 }
 
 /** An ADD under way may still hold the plane: closed at once, its descriptors could come to mean something else. */

@@ -4,10 +4,13 @@
  * there is no other recovery.
  */
 import { type Link, listLinks } from '../linux/links.ts';
+import type { ClusterNode, ClusterView } from '../model/cluster.ts';
 import { type Endpoint, endpointKey } from '../model/endpoint.ts';
 import { asSluiceError, SluiceError } from '../model/errors.ts';
 import type { IfName } from '../model/names.ts';
 import type { Store } from '../store/contract.ts';
+import { flowPort, flowTunnel } from '../tagqueue/nfqueue/names.ts';
+import { TAG_BYTES } from '../tagqueue/options.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
 import { type BlockRouteAction, blockRoutes, planBlockRoutes } from './block-routes.ts';
 import { openRecordedNetns } from './container-netns.ts';
@@ -16,7 +19,9 @@ import { settleEgress } from './egress-addresses.ts';
 import { type AttachContext, applyEndpoint } from './endpoint-apply.ts';
 import { type NodePicture, observeEndpoint, pictureNode } from './endpoint-observe.ts';
 import { planEndpoint } from './endpoint-plan.ts';
+import type { NodeFacts } from './facts.ts';
 import { flowLimitsScript, flowsTable } from './flow-limits.ts';
+import { type FlowTunnel, keepFlowTunnel } from './flow-tunnel.ts';
 import { guardElements, guardElementsScript, settleGuardSets } from './guard-sets.ts';
 import { tunnelName } from './names.ts';
 import { applyNode } from './node-apply.ts';
@@ -56,13 +61,19 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
 
   // A node that was shut out has no authority any more: nothing goes there, and nothing from there is believed.
   const peers = [...view.nodes.values()].filter(({ node, fenced }) => node !== facts.node && !fenced);
+  const tunnel = await keepFlowTunnel(
+    kernel.route,
+    flowTunnel(facts.node),
+    plane.flows ? flowTunnelOf(netd, facts, view, peers) : undefined,
+  );
+  if (tunnel.changed) report.repaired.push('node: tunnel of flows');
   const ownedLinks = new Set<IfName>(
     netd.registry.all().flatMap(({ nics }) => nics.map(({ hostIf }) => hostIf)),
   );
   const observed = await observeNode(kernel, facts);
   const uplink = observed.links.find(({ name }) => name === facts.uplink);
   const blocks = blockRoutes(peers, observed.routes, uplink?.index);
-  const actions = planNode({ facts, blocks, ownedLinks, observed });
+  const actions = planNode({ facts, blocks, tunnel: tunnel.index, ownedLinks, observed });
   await refuseLostRecords(store, actions);
   await rememberSettings(store, actions);
   await applyNode(kernel, facts, actions);
@@ -74,7 +85,7 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
   applyBlockRoutes(plane, planBlockRoutes(blocks, plane.routes()));
   for (const action of actions) if (action.do !== 'route') report.repaired.push(`node: ${action.do}`);
   report.repaired.push(...(await settleEgress(kernel, facts, store)));
-  const guards = JSON.stringify([...facts.guards]);
+  const guards = JSON.stringify([plane.flows, ...facts.guards]);
   if (memory.rules === undefined || listRules(attach) !== memory.rules || guards !== memory.guards) {
     if (memory.rules !== undefined && guards === memory.guards) report.repaired.push('node: table');
     memory.guards = guards;
@@ -95,6 +106,23 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
   shutStrayPorts(plane, await listLinks(kernel.route));
   plane.forgetTenants();
   return report;
+}
+
+/** Wide enough for a tag more than containers' packets have; the outer packet of a full-sized one goes in two pieces then. */
+function flowTunnelOf(
+  { vxlanPort }: Netd,
+  { node, bridges }: NodeFacts,
+  { nodes }: ClusterView,
+  peers: readonly ClusterNode[],
+): FlowTunnel | undefined {
+  const self = nodes.get(node);
+  return (
+    self && {
+      ...{ name: flowTunnel(node), port: flowPort(vxlanPort), local: self.uplinkAddress },
+      mtu: bridges.internal.mtu + TAG_BYTES,
+      peers: peers.map(({ uplinkAddress }) => uplinkAddress),
+    }
+  );
 }
 
 function applyBlockRoutes(plane: PortPlane, actions: readonly BlockRouteAction[]): void {
@@ -132,11 +160,12 @@ function listRules({ kernel, facts }: AttachContext): string {
   return tables.map((table) => rulesOf(kernel.nft.list(`table ip ${table}`) ?? [])).join('\n');
 }
 
-function writeTable(netd: Netd, { kernel, facts }: AttachContext): void {
+function writeTable(netd: Netd, { kernel, facts, plane }: AttachContext): void {
   const services = netd.services();
   const input = {
     ...{ table: facts.table, uplink: facts.uplink, internalPool: facts.internalPool, services },
     ...{ internalBridge: facts.bridges.internal.name, externalBridge: facts.bridges.external.name },
+    flowTunnel: plane.flows ? flowTunnel(facts.node) : undefined,
     ...{ markMask: netd.markMask, guards: facts.guards, externalMac: facts.bridges.external.mac },
     ...{ internalBlock: facts.bridges.internal.block, externalBlock: facts.bridges.external.block },
   };
@@ -147,7 +176,12 @@ function writeTable(netd: Netd, { kernel, facts }: AttachContext): void {
       netd.registry.all().filter(({ phase }) => phase === 'ready'),
     ) +
       guardElementsScript(facts.table, guardElements(facts, netd.registry.all())) +
-      flowLimitsScript(facts.table, input.externalBridge, netd.markMask, netd.flowLimits),
+      flowLimitsScript(
+        facts.table,
+        { external: input.externalBridge, tunnel: input.flowTunnel },
+        netd.markMask,
+        netd.flowLimits,
+      ),
   );
 }
 

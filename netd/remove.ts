@@ -6,6 +6,7 @@ import { endpointKey, type Side } from '../model/endpoint.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { NodeName } from '../model/names.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
+import { flowTunnel } from '../tagqueue/nfqueue/names.ts';
 import { removeEgress } from './egress-addresses.ts';
 import { flowsTable } from './flow-limits.ts';
 import { openKernel } from './kernel.ts';
@@ -59,7 +60,7 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
     }
     const links = [
       ...bridges.map((name) => ({ name, what: `bridge ${name}` })),
-      { name: tunnelName(node), what: `tunnel device ${tunnelName(node)}` },
+      ...[tunnelName(node), flowTunnel(node)].map((name) => ({ name, what: `tunnel device ${name}` })),
     ];
     for (const { name, what } of links) {
       await attempt(what, async () => {

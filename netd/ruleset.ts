@@ -23,6 +23,8 @@ export interface RulesetInput {
   readonly markMask: MarkMask;
   readonly internalBlock: Cidr;
   readonly externalBlock: Cidr;
+  /** The tunnel device through which packets between nodes go; undefined: through the uplink, untracked. */
+  readonly flowTunnel?: IfName | undefined;
   readonly guards?: NodeFacts['guards'];
   /** Addresses and ports of the cluster's own services, which containers must not reach through NAT. */
   readonly services: readonly Service[];
@@ -38,6 +40,16 @@ export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[
   const internal = `"${input.internalBridge}"`;
   const external = `"${input.externalBridge}"`;
   const uplink = `"${input.uplink}"`;
+  const tunnel = input.flowTunnel === undefined ? undefined : `"${input.flowTunnel}"`;
+  // The connection's mark tells what the kernel may carry: flows to other nodes are tracked, and never translated.
+  const trackedFlows =
+    tunnel === undefined
+      ? `iifname ${internal} notrack`
+      : `iifname ${internal} ip daddr ${internalBlock} notrack\n    iifname ${tunnel} ip daddr ${cidrGateway(internalBlock)} notrack`;
+  const throughTunnel =
+    tunnel === undefined
+      ? ''
+      : `    iifname ${internal} oifname ${tunnel} ip daddr ${internalPool} accept\n    iifname ${tunnel} oifname ${internal} accept\n    iifname ${tunnel} drop\n    oifname ${tunnel} drop\n`;
   const services = input.services.map(
     ({ protocol, address, port }) => `ip daddr ${address} ${protocol} dport ${port}`,
   );
@@ -61,7 +73,7 @@ ${guard.objects}
   # Before defragmentation (-400): internal traffic is neither tracked nor reassembled.
   chain untracked {
     type filter hook prerouting priority -450; policy accept;
-    iifname ${internal} notrack
+    ${trackedFlows}
     iifname ${uplink} ip daddr ${internalBlock} notrack
   }
 
@@ -82,7 +94,7 @@ ${keptPorts.join('')}    dnat ip to ip daddr . meta l4proto . th dport map @port
 
   chain forward {
     type filter hook forward priority filter; policy accept;
-${guard.forward}    # Internal: between containers, and through the uplink where tags are put on and checked.
+${guard.forward}${throughTunnel}    # Internal: between containers, and through the uplink where tags are put on and checked.
     iifname ${internal} oifname ${internal} accept
     iifname ${internal} oifname ${uplink} ip daddr ${internalPool} accept
     iifname ${uplink} oifname ${internal} accept
@@ -113,7 +125,7 @@ ${shutServices.join('')}    oifname ${external} ct state established,related acc
     # The fence's own probes: under their mark, or under none, which a whole fence lets nobody in with.
     ${probes} udp dport ${FENCE_PROBE_PORT} meta mark & ${mask} { 0, ${mask} } accept
     ${probes} icmp type { echo-request, echo-reply } meta mark & ${mask} == ${mask} accept
-    # Other nodes' containers come by the wire.
+${tunnel === undefined ? '' : `    iifname ${tunnel} drop\n`}    # Other nodes' containers come by the wire.
     iifname ${uplink} ip daddr ${internalBlock} drop
   }
 

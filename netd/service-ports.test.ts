@@ -1,6 +1,9 @@
 import type { Ipv4 } from '../model/addresses.ts';
+import type { ClusterView } from '../model/cluster.ts';
 import type { PublishedPort } from '../model/endpoint.ts';
-import { refuseServicePorts } from './service-ports.ts';
+import type { NodeName } from '../model/names.ts';
+import { NODE_B } from '../test/support/samples.ts';
+import { refuseServicePorts, tunnelServices } from './service-ports.ts';
 
 const OWN = '192.0.2.1' as Ipv4;
 const OTHER = '192.0.2.2' as Ipv4;
@@ -32,5 +35,21 @@ describe('refuseServicePorts', () => {
     ['anything on a node that has no address yet', port(), undefined],
   ])('allows %s', (_what, free, own) => {
     expect(() => refuseServicePorts([free], SERVICES, own)).not.toThrow();
+  });
+});
+
+describe('tunnelServices', () => {
+  const node = 'b' as NodeName;
+  const view = { nodes: new Map([[node, NODE_B]]) } as unknown as ClusterView;
+  const ports = (flows: boolean): number[] =>
+    tunnelServices(view, { node, vxlanPort: 4789, flows }).map(({ port: one }) => one);
+
+  it('are the tunnel, and with the gear flows the one beside it', () => {
+    expect(ports(false)).toEqual([4789]);
+    expect(ports(true)).toEqual([4789, 4790]);
+  });
+
+  it('are none as long as the node is not known', () => {
+    expect(tunnelServices(undefined, { node, vxlanPort: 4789, flows: true })).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import type { ClusterView } from '../model/cluster.ts';
 import type { PublishedPort } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { NodeName } from '../model/names.ts';
+import { flowPort } from '../tagqueue/nfqueue/names.ts';
 
 /** Where something of the cluster itself listens. */
 export interface Service {
@@ -12,13 +13,19 @@ export interface Service {
   readonly port: number;
 }
 
-/** The tunnel between nodes: whoever got its packets would read what other tenants send. Empty until the node is known. */
-export function tunnelService(
+/** The tunnels between nodes: whoever got their packets would read what other tenants send. Empty until the node is known. */
+export function tunnelServices(
   view: ClusterView | undefined,
-  { node, vxlanPort }: { readonly node: NodeName; readonly vxlanPort: number },
+  {
+    node,
+    vxlanPort,
+    flows,
+  }: { readonly node: NodeName; readonly vxlanPort: number; readonly flows: boolean },
 ): Service[] {
   const address = view?.nodes.get(node)?.uplinkAddress;
-  return address === undefined ? [] : [{ protocol: 'udp', address, port: vxlanPort }];
+  if (address === undefined) return [];
+  const ports = flows ? [vxlanPort, flowPort(vxlanPort)] : [vxlanPort];
+  return ports.map((port) => ({ protocol: 'udp', address, port }));
 }
 
 /**

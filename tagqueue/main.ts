@@ -14,6 +14,7 @@ import { reportDrops } from './drop-report.ts';
 import { openDropLog } from './drops.ts';
 import type { TenantRules } from './guard/messages.ts';
 import { startGuard } from './guard/role.ts';
+import type { Gear } from './nfqueue/plane.ts';
 import type { PlaneOptions } from './plane.ts';
 import { type Prober, startProber } from './probes/prober.ts';
 import { openRunningPlane, type PlaneChoice, type RunningPlane } from './running-plane.ts';
@@ -22,6 +23,7 @@ import { loadSettings, type PlaneSettings, saveSettings, settingsFileOf } from '
 
 export interface TagqueueOptions extends PlaneOptions {
   readonly plane: PlaneChoice;
+  readonly gear: Gear;
   readonly stateDir: string;
   /** Days after which the hours of usage are forgotten. */
   readonly keepDays: number;

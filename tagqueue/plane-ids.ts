@@ -16,7 +16,11 @@ export type PlaneIds = z.infer<typeof PlaneIds>;
 /** The same question's answer where the plane is rules and packet queues: everything is in this table of the family bridge. */
 export const NfqueuePlaneIds = z.strictObject({
   node: NodeName,
-  nfqueue: z.strictObject({ table: z.string().regex(/^[a-z0-9_]+$/) }),
+  nfqueue: z.strictObject({
+    table: z.string().regex(/^[a-z0-9_]+$/),
+    /** Whether the rules stand that carry flows between nodes through a tunnel device. */
+    flows: z.boolean(),
+  }),
 });
 export type NfqueuePlaneIds = z.infer<typeof NfqueuePlaneIds>;
 

@@ -46,6 +46,8 @@ export interface AccountName {
 export interface PortPlane extends Disposable {
   /** What is attached to every port; undefined where the kernel's own rules judge, and nothing has to be. */
   readonly programs: { readonly port_in: BpfProgram; readonly port_out: BpfProgram } | undefined;
+  /** Whether packets between nodes go through the tunnel device of the gear `flows`. */
+  readonly flows: boolean;
   /**
    * Opens the port for its container, and for nobody else. Repeating it replaces the binding.
    * @throws SluiceError `limited` when this node has as many tenants as the mark can tell apart
@@ -92,6 +94,7 @@ export function openPortPlane(ids: PlaneIds, markMask: MarkMask): PortPlane {
 
   return {
     programs,
+    flows: false,
     bind(port, name): void {
       const value = encodePort({ ...port, mark: indexes.markFor(port.tag) });
       openAccount(accounts, names, port, name);

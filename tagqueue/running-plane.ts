@@ -9,7 +9,7 @@ import { asSluiceError, type SluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
 import type { DropLog } from './drops.ts';
 import { PORT_GROUPS } from './nfqueue/names.ts';
-import { openNfqueuePlane, removeNfqueuePlane } from './nfqueue/plane.ts';
+import { type Gear, openNfqueuePlane, removeNfqueuePlane } from './nfqueue/plane.ts';
 import { nfqueueRoutes } from './nfqueue/server.ts';
 import { tcNameOf } from './observe.ts';
 import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
@@ -21,6 +21,8 @@ export type PlaneChoice = 'auto' | 'ebpf' | 'nfqueue';
 
 export interface RunningPlaneOptions extends PlaneOptions {
   readonly plane: PlaneChoice;
+  /** Of the plane `nfqueue`. */
+  readonly gear: Gear;
   readonly stateDir: string;
 }
 

@@ -27,6 +27,7 @@ export function tagqueue(args: readonly string[]): Promise<number> {
         runDir: places.runDir,
         stateDir: places.stateDir,
         plane: config.tagqueue.plane,
+        gear: config.tagqueue.gear,
         object: config.tagqueue.object ?? planeObject(),
         etherTypes: config.network.allowedEtherTypes,
         markMask: config.network.markMask,

@@ -1,10 +1,13 @@
 /** The plane without eBPF, kept as it should be: rules in the kernel, and workers at the packet queues. */
 import { availableParallelism } from 'node:os';
 import { applyChains, chainsStand, removeChains } from '../../linux/iptables.ts';
+import { findLink, removeLink } from '../../linux/links.ts';
+import { NETLINK_ROUTE, openNetlink } from '../../linux/netlink.ts';
 import { queueCounters } from '../../linux/nfqueue.ts';
 import { type Nftables, openNftables } from '../../linux/nft.ts';
 import { watchNftables } from '../../linux/nft-watch.ts';
 import type { RingReader } from '../../linux/ring.ts';
+import type { Ipv4 } from '../../model/addresses.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { HeldKeys } from '../../model/keys.ts';
 import type { Log } from '../../model/log.ts';
@@ -15,11 +18,12 @@ import { createLatest, type Latest } from '../latest.ts';
 import type { NfqueuePlaneIds } from '../plane-ids.ts';
 import { DROP_REASONS, meaningOfReason, numberOfReason } from '../reasons.ts';
 import type { PlaneSettings } from '../settings.ts';
-import { chainNames, counterOf, fenceTable } from './names.ts';
+import { type FlowFacts, flowFactsScript, noFlowScript } from './flow-rules.ts';
+import { chainNames, counterOf, fenceTable, flowPort, flowTunnel } from './names.ts';
 import { commonScript, removePortsScript } from './port-rules.ts';
 import { listBlocks, listPorts } from './ports.ts';
 import type { FenceFacts } from './tables.ts';
-import { queueChains, type WireRules, wireScript } from './wire-rules.ts';
+import { flowRulesOf, queueChains, type WireRules, wireScript } from './wire-rules.ts';
 import { startWorkers, type WorkerCounters, type Workers } from './workers.ts';
 
 export interface NfqueuePlaneOptions {
@@ -29,8 +33,12 @@ export interface NfqueuePlaneOptions {
   readonly markMask: MarkMask;
   /** UDP port of the hosts' tunnels, which containers must not reach. */
   readonly vxlanPort: number;
+  /** What userland sees between nodes: every packet, or the first ones of a flow. */
+  readonly gear: Gear;
   readonly log: Log;
 }
+
+export type Gear = 'packets' | 'flows';
 
 export interface NfqueuePlaneState {
   readonly ids: NfqueuePlaneIds;
@@ -81,7 +89,7 @@ export async function openNfqueuePlane(
   const nft = openNftables();
   const table = fenceTable(node);
   const state = createLatest<NfqueuePlaneState>({
-    ids: { node, nfqueue: { table } },
+    ids: { node, nfqueue: { table, flows: false } },
     guarded: false,
     keys: { accepts: [], sends: null },
     fenced: false,
@@ -90,28 +98,42 @@ export async function openNfqueuePlane(
   let problem: SluiceError | undefined;
   let workers: Workers | undefined;
   let told = '';
+  /** Whether what another gear has left was taken away. */
+  let forgotten = false;
   let last: Promise<void> = Promise.resolve();
 
   /** What the workers go by: the cluster's settings, and what netd has bound. */
   function tell(known: PlaneSettings): void {
     const facts = factsOf(known, nft, table, markMask);
-    const text = JSON.stringify(facts);
+    const { flows, ...wire } = wireRulesOf(options, known);
+    const flowFacts: FlowFacts = { peers: peersOf(nft, table), tenants: facts.tenants };
+    const text = JSON.stringify([facts, flowFacts]);
     if (workers !== undefined && text === told) return;
-    told = text;
     if (workers === undefined) workers = startWorkers(queueNumbers(), facts, log);
     else workers.post(facts);
+    if (flows !== undefined)
+      nft.apply('tell which flows the kernel carries', flowFactsScript(flowRulesOf(wire, flows), flowFacts));
+    told = text;
   }
   async function reconcile(): Promise<void> {
-    const rules = { table, markMask, internalPool: settings?.internalPool };
+    const rules = { table, markMask, internalPool: settings?.internalPool, flowPort: flowPortOf(options) };
     nft.apply('write the rules of ports', commonScript({ ...rules, ...options }));
     if (settings === undefined) return;
     const wire = wireRulesOf(options, settings);
     nft.apply('write the rules of the uplink', wireScript(wire));
     const chains = queueChains(wire);
     if (!(await chainsStand(chains))) await applyChains(chains);
+    if (wire.flows === undefined && !forgotten) {
+      if (nft.list(`map ip ${table} inward`) !== undefined)
+        nft.apply('take the rules of flows away', noFlowScript(table));
+      await removeChains([{ table: 'mangle', name: chainNames(node).flowArrivals }]);
+      forgotten = true;
+    }
+    told = ''; // what the kernel has may have been changed by others
     tell(settings);
     if ((await workers?.reading(WORKERS_START_MS)) !== true) throw idle();
-    state.set({ ...state.get(), guarded: true, keys: heldKeys(settings), fenced: settings.fenced });
+    const ids = { node, nfqueue: { table, flows: wire.flows !== undefined } };
+    state.set({ ...state.get(), ids, guarded: true, keys: heldKeys(settings), fenced: settings.fenced });
     if (settings.carrier !== 'option') throw foreignCarrier();
   }
   async function run(): Promise<void> {
@@ -181,11 +203,22 @@ function queueCount(): number {
   return Math.min(MOST_QUEUES, 2 ** Math.floor(Math.log2(availableParallelism())));
 }
 
-function wireRulesOf(
-  { node, uplink, markMask }: NfqueuePlaneOptions,
-  { internalPool }: PlaneSettings,
-): WireRules {
-  return { node, uplink, internalPool, markMask, firstQueue: FIRST_QUEUE, queues: queueCount() };
+function flowPortOf({ gear, vxlanPort }: NfqueuePlaneOptions): number | undefined {
+  return gear === 'flows' ? flowPort(vxlanPort) : undefined;
+}
+
+function wireRulesOf(options: NfqueuePlaneOptions, { internalPool, ownBlock }: PlaneSettings): WireRules {
+  const { node, uplink, markMask } = options;
+  const port = flowPortOf(options);
+  return {
+    ...{ node, uplink, internalPool, markMask, firstQueue: FIRST_QUEUE, queues: queueCount() },
+    flows: port === undefined ? undefined : { port, ownBlock },
+  };
+}
+
+/** Uplink addresses of the other nodes. */
+function peersOf(nft: Nftables, table: string): Ipv4[] {
+  return [...new Set([...listBlocks(nft, table).values()].map(({ node }) => node))];
 }
 
 function factsOf(
@@ -266,16 +299,29 @@ export async function removeNfqueuePlane(node: NodeName): Promise<boolean> {
     const families = (['bridge', 'ip'] as const).filter(
       (family) => nft.list(`counters table ${family} ${table}`) !== undefined,
     );
-    const { arrivals, departures } = chainNames(node);
+    const { arrivals, departures, flowArrivals } = chainNames(node);
+    // Nothing comes out of the tunnel unjudged, if it is gone first.
+    await removeTunnel(node);
     // The ports' marks go first: while packets that bear them are under way, nobody lets them onto the wire.
     if (families.includes('bridge')) nft.apply('remove the fence of ports', removePortsScript(table));
     if (families.includes('ip')) nft.apply('remove the fence of the uplink', `delete table ip ${table}`);
     const chains = await removeChains([
       { table: 'raw', name: arrivals },
       { table: 'mangle', name: departures },
+      { table: 'mangle', name: flowArrivals },
     ]);
     return families.length > 0 || chains;
   } finally {
     nft.close();
+  }
+}
+
+async function removeTunnel(node: NodeName): Promise<void> {
+  const route = openNetlink(NETLINK_ROUTE);
+  try {
+    const link = await findLink(route, flowTunnel(node));
+    if (link?.kind === 'vxlan') await removeLink(route, link.index);
+  } finally {
+    route.close();
   }
 }

@@ -23,6 +23,8 @@ export interface CommonRules extends PortRules {
   readonly etherTypes: readonly number[];
   /** UDP port of the hosts' tunnels, which containers must not reach. */
   readonly vxlanPort: number;
+  /** That of the gear `flows`, where it is on. */
+  readonly flowPort?: number | undefined;
 }
 
 /** Before br_netfilter (0) hands a frame to the IP tables, and before everybody else's rules. */
@@ -110,8 +112,10 @@ function commonChains({
   internalPool,
   etherTypes,
   vxlanPort,
+  flowPort,
 }: CommonRules): Record<string, readonly string[]> {
   const ipv6 = etherTypes.includes(IPV6);
+  const ports = flowPort === undefined ? `${vxlanPort}` : `{ ${vxlanPort}, ${flowPort} }`;
   return {
     // The kernel knows the protocol only of a packet whose header is whole and no longer than the packet.
     ipv4_shape: [
@@ -130,7 +134,7 @@ function commonChains({
       'ip daddr { 224.0.0.0/4, 255.255.255.255 } accept',
       drop('not_internal'),
     ],
-    tunnel: [`udp dport ${vxlanPort} ${drop('tunnel_port')}`],
+    tunnel: [`udp dport ${ports} ${drop('tunnel_port')}`],
     to_external: [
       `ip daddr 127.0.0.0/8 ${drop('loopback')}`,
       internalPool === undefined ? drop('not_external') : `ip daddr ${internalPool} ${drop('not_external')}`,

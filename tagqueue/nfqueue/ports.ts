@@ -14,7 +14,7 @@ import { BLOCKS, bindScript, blockElement, portOf, SENDERS, unbindScript } from 
  * processes, but only one may write.
  * @throws SluiceError `try_again` when the table is not there (any more)
  */
-export function openNfqueuePorts(table: string, markMask: MarkMask): PortPlane {
+export function openNfqueuePorts(table: string, markMask: MarkMask, flows = false): PortPlane {
   const nft = openNftables();
   const rules = { table, markMask };
   if (nft.list(`set bridge ${table} ${BLOCKS}`) === undefined) {
@@ -29,6 +29,7 @@ export function openNfqueuePorts(table: string, markMask: MarkMask): PortPlane {
   const list = (): Map<number, PortBinding> => listPorts(nft, table);
   return {
     programs: undefined,
+    flows,
     bind(port): void {
       const present = list();
       const mark = marks.markFor(port.tag, [...present.values()]);

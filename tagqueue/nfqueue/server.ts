@@ -25,6 +25,7 @@ function statusOf(plane: NfqueuePlane): object {
     node: ids.node,
     ready: guarded && problem === undefined && !fenced,
     plane: 'nfqueue',
+    gear: ids.nfqueue.flows ? 'flows' : 'packets',
     guarded,
     fenced,
     keys,
@@ -35,10 +36,11 @@ function statusOf(plane: NfqueuePlane): object {
 }
 
 async function* followIds(plane: NfqueuePlane, signal: AbortSignal): AsyncGenerator<unknown> {
-  let told = false;
+  let told = '';
   for await (const { ids } of plane.state.follow(signal)) {
-    if (!told) yield ids;
-    told = true;
+    const text = JSON.stringify(ids);
+    if (text !== told) yield ids;
+    told = text;
   }
 }
 

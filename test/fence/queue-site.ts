@@ -6,6 +6,7 @@ import { inNetns } from '../../linux/netns.ts';
 import { openNftables } from '../../linux/nft.ts';
 import { openPacketSocket, type PacketSocket } from '../../linux/packet.ts';
 import type { Mac } from '../../model/addresses.ts';
+import type { MarkMask } from '../../model/mark.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
 import type { FenceFacts } from '../../tagqueue/nfqueue/tables.ts';
 import { queueChains, wireScript } from '../../tagqueue/nfqueue/wire-rules.ts';
@@ -67,7 +68,7 @@ export async function openQueueSite(facts: FenceFacts, marks: readonly number[])
   site.defer(() => nft.close());
   const rules = {
     ...{ node: 'site' as NodeName, uplink: UPLINK, internalPool: facts.internalPool },
-    ...{ markMask: facts.markMask, firstQueue: QUEUES[0]!, queues: QUEUES.length },
+    ...{ markMask: facts.markMask as MarkMask, firstQueue: QUEUES[0]!, queues: QUEUES.length },
   };
   nft.apply('write the uplink', wireScript(rules));
   nft.apply(
