@@ -59,6 +59,8 @@ export const ROWS = {
   'P4.pps': pps(atLeast(0.9), 'userland plane / C loop'),
   // What userland costs at all: for information.
   'P4.plain': tcp({ op: '>', bound: 0 }, 'userland plane / plain'),
+  'P4.flows.rr': rr(atMost(1.1), 'established, userland sees first packets only / plain'),
+  'P4.flows.connections': connections(atLeast(0.5), 'userland sees first packets only / plain'),
   'P5.add': cni(atMost(8), 'ADD p50'),
   'P5.del': cni(atMost(8), 'DEL p50'),
   'P5.add.port': cni(atMost(14), 'ADD p50, one published port'),
@@ -80,7 +82,6 @@ export const isRowId = (id: string): id is RowId => Object.hasOwn(ROWS, id);
 
 /** Rows that have a name already, but need parts of the system that are not there. */
 const LATER: Readonly<Record<string, string>> = {
-  'P4.flows': 'it belongs to the gear in which userland sees first packets only',
   P6: 'it belongs to the agent',
   P7: 'it belongs to the rates',
   P8: 'it belongs to the volumes',

@@ -1,4 +1,4 @@
-/** Three pairs of nodes with the userland plane's rules: our workers at the queues, the C loop, and no rules at all. */
+/** Pairs of nodes with the userland plane's rules: our workers at the queues in both gears, the C loop, and no rules at all. */
 import { createLab, type Lab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
 import { type Daemon, runOk, startDaemon } from '../../linux/process.ts';
@@ -10,12 +10,13 @@ import type { Path } from '../paths/measures.ts';
 import { proveFlow } from '../paths/plain.ts';
 import type { SuiteContext } from '../suite.ts';
 
-export type Kind = 'ours' | 'loop' | 'plain';
+export type Kind = 'ours' | 'loop' | 'plain' | 'flows';
 
 const NODES: Readonly<Record<Kind, readonly [near: string, far: string]>> = {
   ours: ['a', 'b'],
   loop: ['c', 'd'],
   plain: ['e', 'f'],
+  flows: ['g', 'h'],
 };
 const TENANT = 'blue';
 /** Any number does: the loop's own tags are read by the loop. */
@@ -56,6 +57,8 @@ export async function buildSites(kinds: readonly Kind[], { progress, signal }: S
 async function buildKind(lab: Lab, kind: Kind, loops: Daemon[]): Promise<Path> {
   const [near, far] = NODES[kind].map((name) => lab.node(name));
   if (near === undefined || far === undefined) throw new RangeError('a kind has two nodes');
+  if (kind === 'flows')
+    for (const node of [near, far]) await node.restart({ tagqueue: { plane: 'nfqueue', gear: 'flows' } });
   const path = {
     from: await lab.container(near.name, TENANT, 'from'),
     to: await lab.container(far.name, TENANT, 'to'),

@@ -19,5 +19,5 @@ export async function stripPrograms(node: LabNode): Promise<void> {
 
 /** One echo must come back within five seconds. @throws SluiceError `program_failed` */
 export async function proveFlow({ from, to }: Path): Promise<void> {
-  await runOk(inside(from, ['ping', '-q', '-c', '1', '-W', '5', to.internal]));
+  await runOk(inside(from, ['ping', '-q', '-c', '1', '-w', '5', to.internal]));
 }
