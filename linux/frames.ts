@@ -1,7 +1,7 @@
 /** Builds Ethernet frames byte by byte, right and wrong ones, for probes that a kernel's own stack would not send. */
 import { type Ipv4, ipv4ToBytes, type Mac, macToBytes } from '../model/addresses.ts';
 
-export const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806 } as const;
+export const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const;
 export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17 } as const;
 export const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff' as Mac;
 export const ETHERNET_BYTES = 14;

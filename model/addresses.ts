@@ -18,6 +18,26 @@ export const Cidr = z
   .brand<'Cidr'>();
 export type Cidr = z.infer<typeof Cidr>;
 
+/** Where internal IPv6 addresses come from: 96 bits of a unique local prefix (RFC 4193); the rest is the IPv4 address. */
+export const Pool6 = z
+  .string()
+  .refine(
+    (text) => isPool6(text),
+    'must be a /96 of unique local IPv6 addresses such as fd5c:0:0:1::/96, in its shortest spelling',
+  )
+  .brand<'Pool6'>();
+export type Pool6 = z.infer<typeof Pool6>;
+
+/** In its shortest spelling (RFC 5952). */
+export const Ipv6 = z
+  .string()
+  .refine(
+    (text) => ipaddr.IPv6.isValid(text) && ipaddr.IPv6.parse(text).toRFC5952String() === text,
+    'must be an IPv6 address such as fd5c::a40:7',
+  )
+  .brand<'Ipv6'>();
+export type Ipv6 = z.infer<typeof Ipv6>;
+
 /** Six bytes in lower-case hex, as the kernel prints them. */
 export const Mac = z
   .string()
@@ -44,6 +64,17 @@ function isBlock(text: string): boolean {
   );
 }
 
+function isPool6(text: string): boolean {
+  if (!text.endsWith('/96') || !ipaddr.IPv6.isValidCIDR(text)) return false;
+  const [address] = ipaddr.IPv6.parseCIDR(text);
+  const bytes = address.toByteArray();
+  return (
+    (bytes[0] ?? 0) >> 1 === 0xfc >> 1 &&
+    bytes.slice(POOL6_BYTES).every((byte) => byte === 0) &&
+    `${address.toRFC5952String()}/96` === text
+  );
+}
+
 /** @returns the address as an unsigned 32-bit number, 10.0.0.1 being 0x0a000001. */
 export function ipv4ToNumber(address: Ipv4): number {
   return ipaddr.IPv4.parse(address)
@@ -64,7 +95,24 @@ export function ipv4ToBytes(address: Ipv4): Uint8Array {
 
 /** For people to read (RFC 5952). @param bytes  16 of them */
 export function bytesToIpv6(bytes: Uint8Array): string {
-  return new ipaddr.IPv6([...bytes]).toString();
+  return new ipaddr.IPv6([...bytes]).toRFC5952String();
+}
+
+export const POOL6_BYTES = 12;
+
+/** The bytes that all addresses of the pool begin with. */
+export function pool6ToBytes(pool: Pool6): Uint8Array {
+  return Uint8Array.from(ipaddr.IPv6.parseCIDR(pool)[0].toByteArray().slice(0, POOL6_BYTES));
+}
+
+/** The internal IPv6 address that belongs to an internal IPv4 address. */
+export function ipv6In(pool: Pool6, address: Ipv4): Ipv6 {
+  const bytes = [...pool6ToBytes(pool), ...ipv4ToBytes(address)];
+  return new ipaddr.IPv6(bytes).toRFC5952String() as Ipv6;
+}
+
+export function ipv6ToBytes(address: Ipv6): Uint8Array {
+  return Uint8Array.from(ipaddr.IPv6.parse(address).toByteArray());
 }
 
 export function macToBytes(mac: Mac): Uint8Array {

@@ -1,6 +1,6 @@
 /** What the server knows and every node follows: settings, tenants, nodes and the namespace map. */
 import * as z from 'zod';
-import { Cidr, Ipv4 } from './addresses.ts';
+import { Cidr, Ipv4, Pool6 } from './addresses.ts';
 import { Carrier } from './carrier.ts';
 import type { GuardRules } from './guard.ts';
 import { NamespaceName, NodeName, TenantName, TenantTag } from './names.ts';
@@ -13,6 +13,8 @@ export type CarrierChoice = z.infer<typeof CarrierChoice>;
 export const ClusterPools = z.strictObject({
   internalPool: Cidr,
   externalPool: Cidr,
+  /** Without it containers have no internal IPv6 addresses. */
+  internalPool6: Pool6.optional(),
   /** Prefix length of one node's block, on both sides. */
   blockPrefix: z.int().min(16).max(29),
 });

@@ -1,6 +1,6 @@
 /** The configuration file: one schema for every role. Every key, its default and its meaning stand in docs/configuration.md. */
 import * as z from 'zod';
-import { Cidr, Ipv4 } from './addresses.ts';
+import { Cidr, Ipv4, Pool6 } from './addresses.ts';
 import { Duration } from './duration.ts';
 import { DEFAULT_MARK_MASK, MarkMask } from './mark.ts';
 import { IfName, NodeName } from './names.ts';
@@ -23,6 +23,8 @@ export const Config = z.strictObject({
     .strictObject({
       internalPool: Cidr.default('10.64.0.0/12' as Cidr),
       externalPool: Cidr.default('10.80.0.0/12' as Cidr),
+      /** Where internal IPv6 addresses come from; without it there are none. */
+      internalPool6: Pool6.optional(),
       blockPrefix: z.int().min(16).max(29).default(22),
       /** An address is not given again before this many seconds have passed since its release. */
       addressCooldownSeconds: z.int().min(0).max(86_400).default(60),

@@ -9,6 +9,7 @@ import {
   type Mac,
   macToBytes,
   numberToIpv4,
+  POOL6_BYTES,
 } from '../model/addresses.ts';
 import type { Carrier } from '../model/carrier.ts';
 import type { Side } from '../model/endpoint.ts';
@@ -115,8 +116,6 @@ const SETTINGS = {
   ...{ vxlanPort: 36, carrier: 38, flags: 39, pool6: 40 },
 } as const;
 const SETTING_FLAGS = { fastPath: 1, dualStack: 2, card: 4 } as const;
-/** Bits of the prefix that internal IPv6 addresses share: /96. */
-const POOL6_BYTES = 12;
 
 /** A 32-bit key: interface index, epoch, reason, or 0 where there is only one entry. */
 export function indexKey(index: number): Buffer {

@@ -13,7 +13,11 @@ const REASONS = {
     meaning: 'The frame is neither IPv4 nor ARP, and its EtherType is not among network.allowedEtherTypes.',
   },
   vlan: { number: 4, meaning: 'The frame carries a VLAN tag where none belongs.' },
-  arp_spoof: { number: 5, meaning: 'A container claimed an address that is not its own in an ARP packet.' },
+  arp_spoof: {
+    number: 5,
+    meaning:
+      'A container claimed an address that is not its own, in an ARP packet or by IPv6 neighbour discovery.',
+  },
   rogue_router: {
     number: 6,
     meaning:
@@ -23,9 +27,9 @@ const REASONS = {
   ip_options: {
     number: 8,
     meaning:
-      'The packet carries IPv4 options that no container may send: a tag, a source route, too many, or broken ones.',
+      'The packet carries options that no container may send: a tag, a source route, too many, or broken ones.',
   },
-  source_ip: { number: 9, meaning: 'A container sent with an IPv4 address that is not its own.' },
+  source_ip: { number: 9, meaning: 'A container sent with an IPv4 or IPv6 address that is not its own.' },
   loopback: { number: 10, meaning: "A container sent to 127.0.0.0/8, the host's own addresses." },
   not_internal: {
     number: 11,

@@ -1,7 +1,7 @@
 /** What the plane must know of the cluster, and the file that remembers it while the server is away. */
 import * as z from 'zod';
 import { readTextIfThere, writeAtomically } from '../linux/files.ts';
-import { Cidr, Ipv4 } from '../model/addresses.ts';
+import { Cidr, Ipv4, Pool6, pool6ToBytes } from '../model/addresses.ts';
 import { Carrier } from '../model/carrier.ts';
 import { ClusterKeys } from '../model/keys.ts';
 import type { Log } from '../model/log.ts';
@@ -10,6 +10,8 @@ import type { DesiredPlane } from './plan.ts';
 
 export const PlaneSettings = z.strictObject({
   internalPool: Cidr,
+  /** Without it nothing internal is IPv6. */
+  internalPool6: Pool6.optional(),
   /** This node's share of the pool. */
   ownBlock: Cidr,
   uplinkAddress: Ipv4,
@@ -55,10 +57,11 @@ export function desiredCluster(
   { uplink, card, markMask, vxlanPort, fastPath }: LocalConf,
 ): DesiredPlane['cluster'] {
   if (settings === undefined) return undefined;
-  const { internalPool, ownBlock, uplinkAddress, carrier, keys } = settings;
+  const { internalPool, internalPool6, ownBlock, uplinkAddress, carrier, keys } = settings;
   return {
     conf: {
-      ...{ internalPool, ownBlock, uplinkAddress, carrier, epoch: keys.current, pool6: undefined },
+      ...{ internalPool, ownBlock, uplinkAddress, carrier, epoch: keys.current },
+      pool6: internalPool6 && pool6ToBytes(internalPool6),
       ...{ uplink, card, markMask, vxlanPort, fastPath },
     },
     keys: new Map(keys.keys.map(({ epoch, key }) => [epoch, key])),

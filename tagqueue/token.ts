@@ -7,13 +7,20 @@ import { siphash24 } from './siphash.ts';
 
 export const TAG_FORMAT = 1;
 const LARGEST_TENANT = 0xff_ff_ff;
-const CARRIER_BYTE = { option: 0, vxlan: 1 } as const satisfies Record<Carrier, number>;
+/** A carrier, and the family of the packet that it carries. */
+export type Carriage = Carrier | `${Carrier}6`;
+
+const CARRIER_BYTE = { option: 0, vxlan: 1, option6: 2, vxlan6: 3 } as const satisfies Record<
+  Carriage,
+  number
+>;
 
 /** What of a packet the MAC covers, besides the tag itself. */
 export interface Flow {
+  /** Of IPv6 addresses the IPv4 addresses in them. */
   readonly source: Ipv4;
   readonly destination: Ipv4;
-  /** IPv4's protocol field, 0 to 255. */
+  /** IPv4's protocol field or IPv6's next header (without the tag), 0 to 255. */
   readonly protocol: number;
 }
 
@@ -40,7 +47,7 @@ export function isTenant(tag: number): tag is TenantTag {
 }
 
 /** The 16 bytes under the MAC: addresses, version, epoch, protocol, carrier, zero, tenant. */
-export function tokenInput(flow: Flow, tag: Omit<Tag, 'mac'>, carrier: Carrier): Buffer {
+export function tokenInput(flow: Flow, tag: Omit<Tag, 'mac'>, carrier: Carriage): Buffer {
   const input = Buffer.alloc(16);
   input.set(ipv4ToBytes(flow.source), 0);
   input.set(ipv4ToBytes(flow.destination), 4);
@@ -50,7 +57,7 @@ export function tokenInput(flow: Flow, tag: Omit<Tag, 'mac'>, carrier: Carrier):
 }
 
 /** @returns the tag that says of this packet, in this carrier, whose it is. */
-export function makeTag(flow: Flow, tenant: TenantTag, key: TagKey, carrier: Carrier): Tag {
+export function makeTag(flow: Flow, tenant: TenantTag, key: TagKey, carrier: Carriage): Tag {
   const unsigned = { version: TAG_FORMAT, epoch: key.epoch, tenant };
   return { ...unsigned, mac: siphash24(key.secret, tokenInput(flow, unsigned, carrier)) };
 }
@@ -59,7 +66,7 @@ export function makeTag(flow: Flow, tenant: TenantTag, key: TagKey, carrier: Car
 export function believeTag(
   flow: Flow,
   tag: Tag,
-  carrier: Carrier,
+  carrier: Carriage,
   keys: ReadonlyMap<KeyEpoch, Uint8Array>,
 ): Tag | TagFault {
   if (tag.version !== TAG_FORMAT) return 'tag_version';

@@ -64,11 +64,12 @@ export function enterTunnel(inner: Uint8Array, ends: TunnelEnds, tenant: TenantT
   return tunnelPacket(packet, ends, makeTag(flowOf(packet), tenant, key, 'vxlan'));
 }
 
-/** The same with a tag that is given, right or wrong. */
+/** The same with a tag that is given, right or wrong; `inner` may be IPv6, too. */
 export function tunnelPacket(inner: Buffer, ends: TunnelEnds, tag: Tag): Buffer {
+  const isIpv6 = inner.readUInt8() >> 4 === 6;
   const headers = Buffer.alloc(TUNNEL_BYTES);
   const length = TUNNEL_BYTES + inner.length;
-  headers.set([0x45, inner.readUInt8(1)]);
+  headers.set([0x45, isIpv6 ? (inner.readUInt16BE() >> 4) & 0xff : inner.readUInt8(1)]);
   headers.writeUInt16BE(length, 2);
   headers.writeUInt16BE(DONT_FRAGMENT, 6);
   headers.set([TTL, PROTOCOL.udp], 8);
@@ -82,7 +83,7 @@ export function tunnelPacket(inner: Buffer, ends: TunnelEnds, tag: Tag): Buffer 
   headers.writeUIntBE(tag.tenant, AT.vxlan + 4, 3);
   headers.set([KIND_LOCAL, tag.epoch, ...tag.mac.subarray(0, 4)], AT.destinationKind);
   headers.set([KIND_LOCAL, tag.version, ...tag.mac.subarray(4)], AT.sourceKind);
-  headers.writeUInt16BE(ETHERTYPE.ipv4, AT.protocol);
+  headers.writeUInt16BE(isIpv6 ? ETHERTYPE.ipv6 : ETHERTYPE.ipv4, AT.protocol);
   return Buffer.concat([headers, inner]);
 }
 

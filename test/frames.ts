@@ -1,6 +1,6 @@
 /** Builds Ethernet frames byte by byte, right and wrong ones, for tests. */
 import { internetChecksum, udpDatagram } from '../linux/frames.ts';
-import { type Ipv4, ipv4ToBytes, type Mac, macToBytes } from '../model/addresses.ts';
+import { type Ipv4, type Ipv6, ipv4ToBytes, ipv6ToBytes, type Mac, macToBytes } from '../model/addresses.ts';
 
 export const ETHERTYPE = {
   ipv4: 0x0800,
@@ -78,15 +78,29 @@ export function arp(fields: ArpFields): Buffer {
 
 /** An IPv6 packet from fe80::1 to ff02::1. */
 export function ipv6(nextHeader: number, payload: Uint8Array): Buffer {
+  return ipv6Between('fe80::1' as Ipv6, 'ff02::1' as Ipv6, nextHeader, payload);
+}
+
+/** An IPv6 packet with hop limit 255. @param trafficClass  with congestion notification */
+export function ipv6Between(
+  source: Ipv6,
+  destination: Ipv6,
+  nextHeader: number = PROTOCOL.udp,
+  payload: Uint8Array = udp(1000, 2000),
+  trafficClass = 0,
+): Buffer {
   const header = Buffer.alloc(40);
-  header[0] = 0x60;
+  header.set([0x60 | (trafficClass >> 4), (trafficClass & 15) << 4]);
   header.writeUInt16BE(payload.length, 4);
   header.set([nextHeader, 255], 6);
-  header.set([0xfe, 0x80], 8);
-  header[23] = 1;
-  header.set([0xff, 0x02], 24);
-  header[39] = 1;
+  header.set(ipv6ToBytes(source), 8);
+  header.set(ipv6ToBytes(destination), 24);
   return Buffer.concat([header, payload]);
+}
+
+/** A neighbour discovery message about `target` (RFC 4861), without options. */
+export function neighbourMessage(type: number, target: Ipv6): Buffer {
+  return Buffer.concat([Buffer.from([type, 0, 0, 0, 0, 0, 0, 0]), ipv6ToBytes(target)]);
 }
 
 /** An IPv6 extension header of 8 bytes per unit, such as hop-by-hop (0), destination (60) or fragment (44). */

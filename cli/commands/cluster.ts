@@ -62,6 +62,7 @@ function textOf(shown: Shown): string {
   const lines = [
     ['internal pool', shown.internalPool],
     ['external pool', shown.externalPool],
+    ...(shown.internalPool6 === undefined ? [] : [['internal IPv6', shown.internalPool6] as const]),
     ['block', `/${shown.blockPrefix}`],
     ['carrier', carrier],
     ['nodes', String(shown.nodes)],

@@ -58,6 +58,7 @@ const good: ThoroughFacts = {
   clockSynchronized: true,
   markWriters: [{ where: 'iptables-nft -t nat: …', mark: 'packet', bits: 0x4000 }],
   fastPath: { on: true },
+  dropsIpv6: undefined,
   carriers: {
     used: 'option',
     peers: [{ peer: 'b', carriers: [tried('option')] }],
@@ -145,6 +146,7 @@ describe('allFindings', () => {
     ['mark', 'warn', { markWriters: [{ where: 'x', mark: 'packet', bits: 0x0010_0000 }] }],
     ['mark', 'warn', { markWriters: [{ where: 'x', mark: 'connection', bits: 0xffff_ffff }] }],
     ['fast-path', 'warn', { fastPath: { on: false, why: 'a rate is set' } }],
+    ['ipv6', 'warn', { dropsIpv6: true }],
     ['carriers-b', 'fail', between('option', tried('option', 0))],
     ['carriers-b', 'fail', between('option', tried('option', 20, 0), tried('vxlan'))],
     [

@@ -31,6 +31,7 @@ export function allFindings(facts: ThoroughFacts): Finding[] {
     node.checkForwarding(facts),
     checkMarks(facts),
     node.checkFastPath(facts),
+    node.checkIpv6(facts),
     ...checkCarriers(facts),
     node.checkFence(facts),
     node.checkDaemons(facts),

@@ -56,6 +56,8 @@ export interface ThoroughFacts extends MachineFacts {
   readonly markWriters: readonly MarkWriter[];
   /** As tagqueue tells it; undefined when it does not. */
   readonly fastPath: { readonly on: boolean; readonly why?: string | null } | undefined;
+  /** Whether the cluster has internal IPv6 and this node's plane cannot carry it; undefined when tagqueue does not say so. */
+  readonly dropsIpv6: boolean | undefined;
   /** What tagqueue's trial of the carriers gave; undefined when it could not be made. */
   readonly carriers: { readonly used: string; readonly peers: readonly PeerCarriers[] } | undefined;
 }

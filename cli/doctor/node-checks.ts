@@ -85,6 +85,16 @@ export function checkFastPath({ fastPath }: ThoroughFacts): Finding {
   );
 }
 
+export function checkIpv6({ dropsIpv6 }: ThoroughFacts): Finding {
+  const id = 'ipv6';
+  if (dropsIpv6 !== true) return ok(id, 'nothing internal is dropped for being IPv6');
+  return warn(
+    id,
+    "the cluster has internal IPv6 addresses, and this node's plane (nfqueue) does not carry them: it drops that",
+    'use the eBPF plane here (tagqueue.plane in docs/configuration.md), or networks without ipv6',
+  );
+}
+
 /** What the fence's own probes have shown (docs/probes.md). */
 export function checkFence({ status }: ThoroughFacts): Finding {
   const id = 'fence-probes';

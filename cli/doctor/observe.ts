@@ -143,14 +143,22 @@ async function markWriters(): Promise<MarkWriter[]> {
 /** With eight peers, two carriers and nobody who answers it takes 15 s. */
 const TRIAL_MS = 60_000;
 
-async function askTagqueue(places: Places): Promise<Pick<ThoroughFacts, 'fastPath' | 'carriers'>> {
+async function askTagqueue(
+  places: Places,
+): Promise<Pick<ThoroughFacts, 'fastPath' | 'dropsIpv6' | 'carriers'>> {
   const client = localClient(socketOf(places, 'tagqueue'), { timeoutMs: TRIAL_MS });
   try {
-    const status = (await client.request('GET', '/v1/status')) as Pick<ThoroughFacts, 'fastPath'>;
+    const status = (await client.request('GET', '/v1/status')) as Pick<
+      ThoroughFacts,
+      'fastPath' | 'dropsIpv6'
+    >;
     const carriers = await client.request('POST', '/v1/probes/carriers').catch(() => undefined);
-    return { fastPath: status.fastPath, carriers: carriers as ThoroughFacts['carriers'] };
+    return {
+      ...{ fastPath: status.fastPath, dropsIpv6: status.dropsIpv6 },
+      carriers: carriers as ThoroughFacts['carriers'],
+    };
   } catch {
-    return { fastPath: undefined, carriers: undefined }; // it is away: the daemons' own check says so
+    return { fastPath: undefined, dropsIpv6: undefined, carriers: undefined }; // it is away: the daemons' own check says so
   } finally {
     client.close();
   }

@@ -18,6 +18,7 @@ export function planeSettingsOf(
   if (own === undefined) return undefined;
   return {
     internalPool: view.settings.internalPool,
+    internalPool6: view.settings.internalPool6,
     ownBlock: self.internalBlock,
     uplinkAddress: self.uplinkAddress,
     keys: own,

@@ -7,12 +7,12 @@ import { runRole } from './role.ts';
 
 export function server(args: readonly string[]): Promise<number> {
   return runRole('server', args, async ({ places, config, listen, version, log, signal }) => {
-    const { internalPool, externalPool, blockPrefix } = config.network;
+    const { internalPool, externalPool, internalPool6, blockPrefix } = config.network;
     const running = await runServer({
       runDir: places.runDir,
       stateDir: places.stateDir,
       ...(listen !== undefined && { listen }),
-      settings: { internalPool, externalPool, blockPrefix },
+      settings: { internalPool, externalPool, internalPool6, blockPrefix },
       keys: {
         rotateEveryMs: millisecondsOf(config.keys.rotateEvery),
         graceMs: millisecondsOf(config.keys.grace),

@@ -44,11 +44,12 @@ const set = operation({
 export const clusterOperations: readonly Operation[] = [set];
 
 function checkSame(settings: ClusterSettings, wanted: ClusterPools): void {
-  const names = ['internalPool', 'externalPool', 'blockPrefix'] as const;
+  const names = ['internalPool', 'externalPool', 'internalPool6', 'blockPrefix'] as const;
   const changed = names.filter((name) => settings[name] !== wanted[name]);
   if (changed.length === 0) return;
   const what = changed.map(
-    (name) => `network.${name} is ${settings[name]}, the configuration says ${wanted[name]}`,
+    (name) =>
+      `network.${name} is ${settings[name] ?? 'not set'}, the configuration says ${wanted[name] ?? 'nothing'}`,
   );
   throw new SluiceError(
     'refused',

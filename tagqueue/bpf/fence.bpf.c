@@ -19,12 +19,15 @@
 #include "account.h"
 #include "drop.h"
 #include "forward.h"
+#include "forward6.h"
 #include "identity.h"
 #include "maps.h"
 #include "mark.h"
 #include "packet.h"
+#include "packet6.h"
 #include "quote.h"
 #include "tag.h"
+#include "tag6.h"
 #include "token.h"
 #include "tunnel.h"
 
@@ -62,8 +65,37 @@ static __always_inline enum reason judge_port_out(struct __sk_buff *skb, const s
   return ALLOWED;
 }
 
+/* As for IPv4, but that the kernel routes none of it: whatever is internal comes from a port. */
+static __always_inline enum reason judge_uplink_out6(struct __sk_buff *skb, const struct settings *node) {
+  struct ipv6hdr ip;
+  if (!has_dual_stack(node)) return ALLOWED;
+  long cut_off = load_ipv6(skb, &ip);
+  REFUSE_IF(cut_off, REASON_MALFORMED);
+
+  if (!in_pool6(node, &ip.daddr)) {
+    REFUSE_IF(in_pool6(node, &ip.saddr), REASON_INTERNAL_LEAK);
+    return ALLOWED;
+  }
+  __u32 tenant = tag_of_mark(skb, node);
+  if (!is_tenant(tenant)) {
+    REFUSE_IF(true, REASON_UNTAGGED);
+    return ALLOWED;
+  }
+  REFUSE_IF(!in_pool6(node, &ip.saddr) || !in_own_block(node, ipv4_in(&ip.saddr)), REASON_FOREIGN_SOURCE);
+  if (node->carrier == CARRIER_VXLAN) {
+    bool inside;
+    TRY(enter_tunnel6(skb, node, &ip, tenant, &inside));
+    if (inside) return ALLOWED;
+  }
+  struct token token;
+  struct iphdr flow = as_ipv4(&ip);
+  TRY(make_token(node, &flow, tenant, TOKEN_IN_OPTION6, &token));
+  return put_tag6(skb, &ip, &token);
+}
+
 static __always_inline enum reason judge_uplink_out(struct __sk_buff *skb, const struct settings *node) {
   struct iphdr ip;
+  if (is_ipv6(skb)) return judge_uplink_out6(skb, node);
   if (skb->protocol != bpf_htons(ETH_P_IP)) return ALLOWED;
   long cut_off = load_ipv4(skb, &ip);
   REFUSE_IF(cut_off, REASON_MALFORMED);
@@ -80,7 +112,7 @@ static __always_inline enum reason judge_uplink_out(struct __sk_buff *skb, const
   REFUSE_IF(!in_own_block(node, ip.saddr), REASON_FOREIGN_SOURCE);
   if (node->carrier == CARRIER_VXLAN) {
     bool inside;
-    TRY(enter_tunnel(skb, node, &ip, tenant, &inside));
+    TRY(enter_tunnel(skb, node, &ip, tenant, TOKEN_IN_VXLAN, &inside));
     if (inside) return ALLOWED;
   }
   struct token token;
@@ -95,7 +127,30 @@ struct arrival {
   __u32 tenant;
   /* Whether `ip` is another header than the packet has. */
   bool changed;
+  /* It is IPv6, with the header `ip6` and not `ip`. */
+  bool is_ipv6;
+  struct ipv6hdr ip6;
 };
+
+static __always_inline enum reason judge_uplink_in6(struct __sk_buff *skb, const struct settings *node,
+                                                    struct arrival *arrival) {
+  struct ipv6hdr *ip = &arrival->ip6;
+  if (!has_dual_stack(node)) return ALLOWED;
+  long cut_off = load_ipv6(skb, ip);
+  REFUSE_IF(cut_off, REASON_MALFORMED);
+
+  if (!in_pool6(node, &ip->daddr)) {
+    REFUSE_IF(in_pool6(node, &ip->saddr), REASON_INTERNAL_LEAK);
+    return ALLOWED;
+  }
+  arrival->is_ipv6 = true;
+  if (ip->nexthdr != IPPROTO_DSTOPTS) {
+    REFUSE_IF(true, REASON_UNTAGGED);
+    return ALLOWED;
+  }
+  REFUSE_IF(!in_pool6(node, &ip->saddr) || !route_to(ipv4_in(&ip->saddr)), REASON_FOREIGN_SOURCE);
+  return take_tag6(skb, ip, &arrival->tenant);
+}
 
 static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb, const struct settings *node,
                                                    struct arrival *arrival) {
@@ -104,19 +159,24 @@ static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb, const 
   struct quoted_tunnel quote;
   arrival->tenant = 0;
   arrival->changed = true;
+  arrival->is_ipv6 = false;
   /*
    * The kernel takes off a priority tag (VLAN 0) and then another one behind it without asking us again
    * (net/core/dev.c, check_vlan_id), so an IPv4 packet could hide in there.
    */
   REFUSE_IF(is_vlan(skb->protocol) && !(skb->vlan_tci & 0x0fff), REASON_VLAN);
+  if (is_ipv6(skb)) return judge_uplink_in6(skb, node, arrival);
   if (skb->protocol != bpf_htons(ETH_P_IP)) return ALLOWED;
   long cut_off = load_ipv4(skb, ip);
   REFUSE_IF(cut_off, REASON_MALFORMED);
 
   if (!in_pool(node, ip->daddr)) {
     REFUSE_IF(in_pool(node, ip->saddr), REASON_INTERNAL_LEAK);
-    if (is_for_tunnel(skb, node, ip, &inside))
+    if (is_for_tunnel(skb, node, ip, &inside)) {
+      arrival->is_ipv6 = has_dual_stack(node) && inside.headers.protocol == bpf_htons(ETH_P_IPV6);
+      if (arrival->is_ipv6) return leave_tunnel6(skb, node, &inside, ip, &arrival->ip6, &arrival->tenant);
       return leave_tunnel(skb, node, &inside, ip, &arrival->tenant, &arrival->changed);
+    }
     if (quotes_tunnel(skb, node, ip, &quote))
       return take_quoted_tunnel(skb, node, &quote, ip, &arrival->tenant);
     return ALLOWED;
@@ -131,11 +191,28 @@ static __always_inline enum reason judge_uplink_in(struct __sk_buff *skb, const 
   return take_tag(skb, ip, &arrival->tenant);
 }
 
+/* The container sends all its IPv6 to the gateway's MAC address, which is nobody's: it is forwarded here or nowhere. */
+static __always_inline int forward_from_port6(struct __sk_buff *skb, const struct settings *node,
+                                              const struct port *port) {
+  struct ethhdr eth;
+  struct ipv6hdr ip;
+  if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) || load_ipv6(skb, &ip)) return TC_ACT_OK;
+  if (!same_mac(eth.h_dest, &port->gateway_mac) || !in_pool6(node, &ip.daddr)) return TC_ACT_OK;
+  if (!in_own_block(node, ipv4_in(&ip.daddr))) return send_out6(skb, node, port, &ip);
+  const struct port *to = port_with6(&ip.daddr);
+  if (!to) return TC_ACT_OK;
+  enum reason reason = judge_receiver(port->tag, to);
+  if (reason != ALLOWED) return refuse(skb, HOOK_PORT_IN, reason);
+  return count_hop6(skb, &ip) ? deliver_routed(skb, node, to) : TC_ACT_SHOT;
+}
+
 /* Internal traffic to an address that somebody has: on this host, or on the node with its block. */
 static __always_inline int forward_from_port(struct __sk_buff *skb, const struct settings *node,
                                              const struct port *port) {
   struct ethhdr eth;
   struct iphdr ip;
+  if (port->flags & PORT_DUAL_STACK && is_ipv6(skb)) return forward_from_port6(skb, node, port);
+  if (!has_fast_path(node)) return TC_ACT_OK;
   if (port->side != SIDE_INTERNAL || skb->protocol != bpf_htons(ETH_P_IP)) return TC_ACT_OK;
   if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) || load_ipv4(skb, &ip)) return TC_ACT_OK;
   if (!in_own_block(node, ip.daddr)) {
@@ -145,6 +222,14 @@ static __always_inline int forward_from_port(struct __sk_buff *skb, const struct
   if (!to || !same_mac(eth.h_dest, &to->mac)) return TC_ACT_OK;
   enum reason reason = judge_receiver(port->tag, to);
   return reason == ALLOWED ? deliver(skb, node, to) : refuse(skb, HOOK_PORT_IN, reason);
+}
+
+/* The same for IPv6. The stack has no use for what is for nobody here, and says so as it always does. */
+static __always_inline int bring_in6(struct __sk_buff *skb, const struct settings *node, struct arrival *arrival) {
+  const struct port *to = port_with6(&arrival->ip6.daddr);
+  enum reason reason = to ? judge_receiver(arrival->tenant, to) : mark_tenant(skb, node, arrival->tenant);
+  if (reason != ALLOWED) return refuse(skb, HOOK_UPLINK_IN, reason);
+  return to ? deliver_routed(skb, node, to) : TC_ACT_OK;
 }
 
 /* A packet that was believed: to its container, or into the stack with its tenant's mark on. */
@@ -172,7 +257,7 @@ int port_in(struct __sk_buff *skb) {
   if (reason != ALLOWED) return refuse(skb, HOOK_PORT_IN, reason);
   set_mark(skb, node, port->mark);
   count_sent(skb, port);
-  return has_fast_path(node) ? forward_from_port(skb, node, port) : TC_ACT_OK;
+  return forward_from_port(skb, node, port);
 }
 
 /* tc egress of a container's host-side veth: what the container would receive. */
@@ -207,6 +292,7 @@ int uplink_in(struct __sk_buff *skb) {
   set_mark(skb, node, 0);
   enum reason reason = judge_uplink_in(skb, node, &arrival);
   if (reason != ALLOWED) return refuse(skb, HOOK_UPLINK_IN, reason);
+  if (arrival.tenant && arrival.is_ipv6) return bring_in6(skb, node, &arrival);
   return arrival.tenant ? bring_in(skb, node, &arrival) : TC_ACT_OK;
 }
 

@@ -7,12 +7,12 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
-#include <linux/ipv6.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "drop.h"
+#include "identity6.h"
 #include "maps.h"
 #include "options.h"
 #include "packet.h"
@@ -119,53 +119,6 @@ static __always_inline enum reason check_ipv4(struct __sk_buff *skb, const struc
   return check_tunnel_port(skb, port, &ip);
 }
 
-#define MOST_EXTENSION_HEADERS 8
-#define ICMPV6_ROUTER_ADVERTISEMENT 134
-#define ICMPV6_REDIRECT 137
-
-/*
- * No container is a router. The whole chain of extension headers is walked, because hiding an advertisement
- * behind them is the known way past such a check (RFC 7113); a chain that cannot be walked is refused.
- */
-static __always_inline enum reason check_ipv6(struct __sk_buff *skb) {
-  struct ipv6hdr ip;
-  __u8 extension[8]; /* next header, length, then what the kind of header says */
-  __u8 type;
-  long cut_off = bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip));
-  __u32 offset = ETH_HLEN + sizeof(ip);
-  __u8 next = ip.nexthdr;
-
-  for (int i = 0; i < MOST_EXTENSION_HEADERS && !cut_off; i++) {
-    switch (next) {
-      case IPPROTO_ICMPV6:
-        cut_off = bpf_skb_load_bytes(skb, offset, &type, sizeof(type));
-        REFUSE_IF(cut_off || type == ICMPV6_ROUTER_ADVERTISEMENT || type == ICMPV6_REDIRECT,
-                  REASON_ROGUE_ROUTER);
-        return ALLOWED;
-      case IPPROTO_HOPOPTS:
-      case IPPROTO_ROUTING:
-      case IPPROTO_DSTOPTS:
-        cut_off = bpf_skb_load_bytes(skb, offset, extension, sizeof(extension));
-        offset += (extension[1] + 1) * 8;
-        break;
-      case IPPROTO_AH:
-        cut_off = bpf_skb_load_bytes(skb, offset, extension, sizeof(extension));
-        offset += (extension[1] + 2) * 4;
-        break;
-      case IPPROTO_FRAGMENT:
-        cut_off = bpf_skb_load_bytes(skb, offset, extension, sizeof(extension));
-        if (extension[2] | (extension[3] & 0xf8)) return ALLOWED; /* useless without its first fragment */
-        offset += sizeof(extension);
-        break;
-      default:
-        return ALLOWED;
-    }
-    next = extension[0];
-  }
-  REFUSE_IF(true, REASON_ROGUE_ROUTER);
-  return ALLOWED;
-}
-
 static __always_inline enum reason check_identity(struct __sk_buff *skb, const struct port *port) {
   struct ethhdr eth;
   long cut_off = bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth));
@@ -174,10 +127,12 @@ static __always_inline enum reason check_identity(struct __sk_buff *skb, const s
   REFUSE_IF(!same_mac(eth.h_source, &port->mac), REASON_SOURCE_MAC);
   if (eth.h_proto == bpf_htons(ETH_P_IP)) return check_ipv4(skb, port);
   if (eth.h_proto == bpf_htons(ETH_P_ARP)) return check_arp(skb, port);
+  bool is_dual_stack = port->flags & PORT_DUAL_STACK;
+  if (is_dual_stack && eth.h_proto == bpf_htons(ETH_P_IPV6)) return check_ipv6(skb, port);
 
   /* Values below ETH_P_802_3_MIN are lengths of 802.3 frames, which carry LLC and SNAP. */
   __u16 ethertype = bpf_ntohs(eth.h_proto);
   void *allowed = bpf_map_lookup_elem(&ethertypes, &ethertype);
   REFUSE_IF(ethertype < ETH_P_802_3_MIN || !allowed, REASON_ETHERTYPE);
-  return ethertype == ETH_P_IPV6 ? check_ipv6(skb) : ALLOWED;
+  return ethertype == ETH_P_IPV6 ? check_ipv6(skb, port) : ALLOWED;
 }

@@ -142,7 +142,7 @@ static __always_inline enum reason take_quoted_tunnel(struct __sk_buff *skb, con
   __u16 tot_len = bpf_ntohs(ip->tot_len);
   long cut_off = bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(*ip) + sizeof(*quote), &inside.headers, INSIDE_BYTES);
   REFUSE_IF(cut_off || tot_len < sizeof(*ip) + sizeof(*quote) + INSIDE_BYTES, REASON_UNTAGGED);
-  read_token(&inside.headers, &token);
+  read_token(&inside.headers, TOKEN_IN_VXLAN, &token);
   REFUSE_IF(inside.ip.version != 4 || !in_own_block(node, inside.ip.saddr) || !is_tenant(token.tenant),
             REASON_UNTAGGED);
   TRY(check_token(&inside.ip, &token));

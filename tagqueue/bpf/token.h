@@ -12,10 +12,12 @@
 
 #define TAG_VERSION 1
 
-/* Under the MAC, so that what one carrier signed is worth nothing to another. */
+/* Under the MAC, so that what one carrier signed is worth nothing to another, nor to the other family. */
 enum token_carrier {
   TOKEN_IN_OPTION = 0,
   TOKEN_IN_VXLAN = 1,
+  TOKEN_IN_OPTION6 = 2,
+  TOKEN_IN_VXLAN6 = 3,
 };
 
 struct token {

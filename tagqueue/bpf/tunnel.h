@@ -76,18 +76,19 @@ static __always_inline bool stays_uncut(const struct __sk_buff *skb, const struc
 }
 
 /*
- * Puts the packet into the tunnel. `inside` stays false where it could not be done and the packet is as it was:
- * then there is still the other carrier.
+ * Puts the packet into the tunnel; of an IPv6 packet `ip` is what as_ipv4 makes of it. `inside` stays false where it
+ * could not be done and the packet is as it was: then there is still the other carrier.
  */
 static __always_inline enum reason enter_tunnel(struct __sk_buff *skb, const struct settings *node,
-                                                const struct iphdr *ip, __u32 tenant, bool *inside) {
+                                                const struct iphdr *ip, __u32 tenant,
+                                                enum token_carrier carrier, bool *inside) {
   struct token token;
   const struct route *route = route_to(ip->daddr);
   *inside = false;
   if (stays_uncut(skb, node, ip)) return ALLOWED;
   REFUSE_IF(!route, REASON_TUNNEL_PEER);
   if (!route) return ALLOWED;
-  TRY(make_token(node, ip, tenant, TOKEN_IN_VXLAN, &token));
+  TRY(make_token(node, ip, tenant, carrier, &token));
 
   __u32 tot_len = bpf_ntohs(ip->tot_len) + TUNNEL_BYTES;
   REFUSE_IF(tot_len > LONGEST_PACKET, REASON_NO_ROOM);
@@ -115,7 +116,7 @@ static __always_inline enum reason enter_tunnel(struct __sk_buff *skb, const str
       .source_kind = KIND_LOCAL,
       .version = token.version,
       .mac_high = { token.mac >> 32, token.mac >> 48 },
-      .protocol = bpf_htons(ETH_P_IP),
+      .protocol = bpf_htons(carrier == TOKEN_IN_VXLAN6 ? ETH_P_IPV6 : ETH_P_IP),
     },
   };
   outside.ip.check = fold_checksum(sum_of_words((__u32 *)&outside.ip, IHL_PLAIN));
@@ -149,7 +150,7 @@ static __always_inline bool is_for_tunnel(struct __sk_buff *skb, const struct se
 
 /* One whole packet as this node's peers make it: nothing cut, nothing added, nothing left open. */
 static __always_inline enum reason check_tunnel_headers(const struct __sk_buff *skb, const struct iphdr *outer,
-                                                        const struct tunnel_inside *inside) {
+                                                        const struct tunnel_inside *inside, __u16 protocol) {
   const struct tunnel_headers *headers = &inside->headers;
   __u32 tot_len = bpf_ntohs(outer->tot_len);
   REFUSE_IF(outer->version != 4 || fold_checksum(sum_of_words((const __u32 *)outer, IHL_PLAIN)) ||
@@ -160,23 +161,32 @@ static __always_inline enum reason check_tunnel_headers(const struct __sk_buff *
                 (headers->vni[1] & bpf_htons(0x00ff)),
             REASON_TUNNEL_MALFORMED);
   REFUSE_IF(headers->destination_kind != KIND_LOCAL || headers->source_kind != KIND_LOCAL ||
-                headers->protocol != bpf_htons(ETH_P_IP),
-            REASON_TUNNEL_MALFORMED);
-  REFUSE_IF(inside->ip.version != 4 || inside->ip.ihl < IHL_PLAIN ||
-                bpf_ntohs(inside->ip.tot_len) + TUNNEL_BYTES != tot_len,
+                headers->protocol != bpf_htons(protocol),
             REASON_TUNNEL_MALFORMED);
   return ALLOWED;
 }
 
-static __always_inline void read_token(const struct tunnel_headers *headers, struct token *token) {
+static __always_inline void read_token(const struct tunnel_headers *headers, enum token_carrier carrier,
+                                       struct token *token) {
   *token = (struct token){
     .mac = (__u64)headers->mac_low[0] | (__u64)headers->mac_low[1] << 16 | (__u64)headers->mac_high[0] << 32 |
            (__u64)headers->mac_high[1] << 48,
     .tenant = (__u32)bpf_ntohs(headers->vni[0]) << 8 | bpf_ntohs(headers->vni[1]) >> 8,
     .version = headers->version,
     .epoch = headers->epoch,
-    .carrier = TOKEN_IN_VXLAN,
+    .carrier = carrier,
   };
+}
+
+/* Everything that does not depend on what is inside. `ip` is the inner header, `outer` the one before it. */
+static __always_inline enum reason check_carried(const struct settings *node, const struct iphdr *ip,
+                                                 const struct iphdr *outer, const struct token *token) {
+  const struct route *route = route_to(ip->saddr);
+  REFUSE_IF(!route, REASON_FOREIGN_SOURCE);
+  REFUSE_IF(route && route->node != outer->saddr, REASON_TUNNEL_PEER);
+  REFUSE_IF(!in_own_block(node, ip->daddr), REASON_TUNNEL_DESTINATION);
+  REFUSE_IF(!is_tenant(token->tenant), REASON_TAG_MALFORMED);
+  return check_token(ip, token);
 }
 
 #define ECN 0x03
@@ -184,16 +194,23 @@ static __always_inline void read_token(const struct tunnel_headers *headers, str
 #define ECN_CAPABLE_1 0x01
 
 /* What routers said on the way about congestion goes on to the receiver (RFC 6040, 4.2). */
-static __always_inline enum reason combine_ecn(struct iphdr *ip, __u8 outer) {
-  __u8 inner = ip->tos & ECN;
+static __always_inline enum reason combine_tos(__u8 *tos, __u8 outer) {
+  __u8 inner = *tos & ECN;
   outer &= ECN;
   REFUSE_IF(!inner && outer == ECN_CONGESTED, REASON_TUNNEL_MALFORMED);
   bool says_more = outer == ECN_CONGESTED || outer == ECN_CAPABLE_1;
-  if (!inner || inner == ECN_CONGESTED || inner == outer || !says_more) return ALLOWED;
+  if (inner && inner != ECN_CONGESTED && says_more) *tos = (*tos & ~ECN) | outer;
+  return ALLOWED;
+}
+
+static __always_inline enum reason combine_ecn(struct iphdr *ip, __u8 outer) {
+  __u8 tos = ip->tos;
+  TRY(combine_tos(&tos, outer));
+  if (tos == ip->tos) return ALLOWED;
 
   __u32 before, after; /* the header's first word, as in resize_header */
   __builtin_memcpy(&before, ip, sizeof(before));
-  ip->tos = (ip->tos & ~ECN) | outer;
+  ip->tos = tos;
   __builtin_memcpy(&after, ip, sizeof(after));
   ip->check = fold_checksum((__u16)~ip->check + less_words(&before, 1) + after);
   return ALLOWED;
@@ -205,16 +222,14 @@ static __always_inline enum reason leave_tunnel(struct __sk_buff *skb, const str
                                                 __u32 *tenant, bool *changed) {
   const struct tunnel_headers *headers = &inside->headers;
   struct iphdr outer = *ip;
-  TRY(check_tunnel_headers(skb, &outer, inside));
+  TRY(check_tunnel_headers(skb, &outer, inside, ETH_P_IP));
   *ip = inside->ip;
+  REFUSE_IF(ip->version != 4 || ip->ihl < IHL_PLAIN ||
+                bpf_ntohs(ip->tot_len) + TUNNEL_BYTES != bpf_ntohs(outer.tot_len),
+            REASON_TUNNEL_MALFORMED);
   struct token token;
-  read_token(headers, &token);
-  const struct route *route = route_to(ip->saddr);
-  REFUSE_IF(!route, REASON_FOREIGN_SOURCE);
-  REFUSE_IF(route && route->node != outer.saddr, REASON_TUNNEL_PEER);
-  REFUSE_IF(!in_own_block(node, ip->daddr), REASON_TUNNEL_DESTINATION);
-  REFUSE_IF(!is_tenant(token.tenant), REASON_TAG_MALFORMED);
-  TRY(check_token(ip, &token));
+  read_token(headers, TOKEN_IN_VXLAN, &token);
+  TRY(check_carried(node, ip, &outer, &token));
   TRY(combine_ecn(ip, outer.tos));
 
   long stuck = bpf_skb_adjust_room(skb, -(__s32)TUNNEL_BYTES, BPF_ADJ_ROOM_MAC, ADJUST_OUT_OF_TUNNEL);

@@ -48,6 +48,8 @@ export interface NfqueuePlaneState {
   readonly keys: HeldKeys;
   /** Whether this node was shut out of the cluster: then it has no keys. */
   readonly fenced: boolean;
+  /** Whether the cluster has internal IPv6 addresses. This plane carries none of it: ports drop it. */
+  readonly dropsIpv6: boolean;
 }
 
 export interface NfqueueCounters extends WorkerCounters {
@@ -93,6 +95,7 @@ export async function openNfqueuePlane(
     guarded: false,
     keys: { accepts: [], sends: null },
     fenced: false,
+    dropsIpv6: false,
   });
   let settings = first;
   let problem: SluiceError | undefined;
@@ -115,6 +118,12 @@ export async function openNfqueuePlane(
       nft.apply('tell which flows the kernel carries', flowFactsScript(flowRulesOf(wire, flows), flowFacts));
     told = text;
   }
+  /** @returns whether there is IPv6 to drop */
+  function tellIpv6({ internalPool6 }: PlaneSettings): boolean {
+    const dropsIpv6 = internalPool6 !== undefined;
+    if (dropsIpv6 && !state.get().dropsIpv6) log.error({ hint: CARRY_IPV6 }, DROPS_IPV6);
+    return dropsIpv6;
+  }
   async function reconcile(): Promise<void> {
     const rules = { table, markMask, internalPool: settings?.internalPool, flowPort: flowPortOf(options) };
     nft.apply('write the rules of ports', commonScript({ ...rules, ...options }));
@@ -133,7 +142,8 @@ export async function openNfqueuePlane(
     tell(settings);
     if ((await workers?.reading(WORKERS_START_MS)) !== true) throw idle();
     const ids = { node, nfqueue: { table, flows: wire.flows !== undefined } };
-    state.set({ ...state.get(), ids, guarded: true, keys: heldKeys(settings), fenced: settings.fenced });
+    const held = { keys: heldKeys(settings), fenced: settings.fenced, dropsIpv6: tellIpv6(settings) };
+    state.set({ ...state.get(), ids, guarded: true, ...held });
     if (settings.carrier !== 'option') throw foreignCarrier();
   }
   async function run(): Promise<void> {
@@ -242,6 +252,10 @@ function idle(): SluiceError {
     'the log says why: another process may have the queues',
   );
 }
+
+const DROPS_IPV6 =
+  'the cluster has internal IPv6 addresses, which the plane nfqueue does not carry: containers here have IPv4 only';
+const CARRY_IPV6 = 'use the eBPF plane here (tagqueue.plane), or leave ipv6 out of the networks of this node';
 
 /** Everything is dropped then, in both directions: what is sent has a tag, and what comes is UDP that nobody opens. */
 function foreignCarrier(): SluiceError {

@@ -19,7 +19,7 @@ export function nfqueueRoutes(plane: NfqueuePlane, drops: DropLog): Route[] {
 }
 
 function statusOf(plane: NfqueuePlane): object {
-  const { guarded, ids, keys, fenced } = plane.state.get();
+  const { guarded, ids, keys, fenced, dropsIpv6 } = plane.state.get();
   const problem = plane.problem();
   return {
     node: ids.node,
@@ -31,6 +31,7 @@ function statusOf(plane: NfqueuePlane): object {
     keys,
     ...(fenced && { reason: FENCED, hint: UNFENCE }),
     fastPath: { on: false, why: 'the plane nfqueue has none' },
+    dropsIpv6,
     ...(problem && { problem: { code: problem.code, detail: problem.message, hint: problem.hint } }),
   };
 }

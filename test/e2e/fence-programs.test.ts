@@ -15,6 +15,7 @@ import { enterTunnel } from '../../tagqueue/wire-vxlan.ts';
 import { ALLOWED } from '../fence/allowed.ts';
 import { type Fence, FenceBuilds, loadFence } from '../fence/builds.ts';
 import { furnish } from '../fence/furnish.ts';
+import { ALLOWED_IPV6, REFUSED_IPV6 } from '../fence/ipv6-cases.ts';
 import { REFUSED_AT_PORTS } from '../fence/refused-at-ports.ts';
 import { REFUSED_AT_UPLINKS } from '../fence/refused-at-uplinks.ts';
 import {
@@ -65,6 +66,7 @@ function countedDuring(run: () => void): Partial<Record<DropReason, number>> {
 const cases = (reason: DropReason): readonly RefusedCase[] => [
   ...(REFUSED_AT_PORTS[reason] ?? []),
   ...(REFUSED_AT_UPLINKS[reason] ?? []),
+  ...(REFUSED_IPV6[reason] ?? []),
 ];
 
 describe('the maps', () => {
@@ -103,7 +105,7 @@ describe.each(PROGRAM_REASONS)('%s', (reason) => {
 });
 
 describe('what is allowed', () => {
-  it.each(ALLOWED)('passes $program: $name', (allowed) => {
+  it.each([...ALLOWED, ...ALLOWED_IPV6])('passes $program: $name', (allowed) => {
     let after: TestRun | undefined;
     expect(
       countedDuring(() => {

@@ -1,5 +1,6 @@
 /** Fills a fence's maps with the test world. */
 import { deleteFromMap, mapEntries, updateMap } from '../../linux/bpf.ts';
+import { pool6ToBytes } from '../../model/addresses.ts';
 import { indexOfMark } from '../../model/mark.ts';
 import * as maps from '../../tagqueue/maps.ts';
 import type { Fence } from './builds.ts';
@@ -13,6 +14,7 @@ import {
   OTHER_TENANT,
   PEER,
   PEER_BLOCK,
+  POOL6,
   PORTS,
   TENANT,
 } from './world.ts';
@@ -20,10 +22,12 @@ import {
 /** @param ifindex  the interface whose port a case is about */
 export function furnish(fence: Fence, ifindex: number, state: Partial<Case>): void {
   const { port = 'internal', allow = [], epoch = CONF.epoch, carrier = CONF.carrier } = state;
+  const dualStack = state.dualStack === true;
+  const pool6 = dualStack ? pool6ToBytes(POOL6) : undefined;
   const byIndex = fence.map('ports_by_index');
   if (port === 'unbound') deleteFromMap(byIndex, maps.indexKey(ifindex));
-  else updateMap(byIndex, maps.indexKey(ifindex), maps.encodePort({ ...PORTS[port], ifindex }));
-  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf({ ...CONF, epoch, carrier }));
+  else updateMap(byIndex, maps.indexKey(ifindex), maps.encodePort({ ...PORTS[port], ifindex, dualStack }));
+  updateMap(fence.map('settings'), maps.indexKey(0), maps.encodeConf({ ...CONF, epoch, carrier, pool6 }));
   for (const [tag, mark] of [
     [TENANT, MARK],
     [OTHER_TENANT, OTHER_MARK],

@@ -1,7 +1,16 @@
 /** A small world for tests of the fence: two tenants, a node's blocks, a key, and the shapes of test cases. */
 
 import { ethernetFrame, internetChecksum } from '../../linux/frames.ts';
-import { type Cidr, type Ipv4, type Mac, macOfAddress, numberToIpv4 } from '../../model/addresses.ts';
+import {
+  type Cidr,
+  type Ipv4,
+  type Ipv6,
+  ipv6In,
+  type Mac,
+  macOfAddress,
+  numberToIpv4,
+  type Pool6,
+} from '../../model/addresses.ts';
 import type { Carrier } from '../../model/carrier.ts';
 import { DEFAULT_MARK_MASK, markOf } from '../../model/mark.ts';
 import type { KeyEpoch, TenantTag } from '../../model/names.ts';
@@ -51,6 +60,10 @@ export const CONF: PlaneConf = {
   fastPath: false,
   pool6: undefined,
 };
+/** Of cases with dual stack. */
+export const POOL6 = 'fd5c:51:ce::/96' as Pool6;
+export const six = (address: Ipv4): Ipv6 => ipv6In(POOL6, address);
+
 /** The other node, and its block. */
 export const PEER = { node: ip('192.0.2.2'), nextHop: ip('192.0.2.2') };
 export const PEER_BLOCK = '10.64.4.0/22' as Cidr;
@@ -92,6 +105,8 @@ export interface Case {
   readonly epoch?: KeyEpoch;
   /** What is sent; the option by default. */
   readonly carrier?: Carrier;
+  /** Whether there are internal IPv6 addresses, and the port has one. */
+  readonly dualStack?: true;
 }
 
 export interface RefusedCase extends Case {
