@@ -51,6 +51,26 @@ const golden = (name: string): unknown =>
 const sent = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 describe('addResult', () => {
+  it('lists the IPv6 address behind the IPv4 address of its interface, and the route', () => {
+    const ipv6 = Nic.shape.ipv6.parse({
+      address: 'fd5c:51:ce::a40:7',
+      gateway: 'fd5c:51:ce::a40:1',
+      pool: 'fd5c:51:ce::/96',
+    });
+    const dual = {
+      ...endpoint,
+      nics: endpoint.nics.map((nic) => (nic.side === 'internal' ? { ...nic, ipv6 } : nic)),
+    };
+    const result = addResult(dual, '1.1.0', null);
+    expect(result.ips.slice(1)).toEqual([
+      { address: '10.64.0.7/22', gateway: '10.64.0.1', interface: 1 },
+      { address: 'fd5c:51:ce::a40:7/128', gateway: 'fd5c:51:ce::a40:1', interface: 1 },
+    ]);
+    expect(result.routes.at(-1)).toEqual({ dst: 'fd5c:51:ce::/96', gw: 'fd5c:51:ce::a40:1' });
+    const final = PreviousResult.parse(sent({ ...result, ips: result.ips.slice(0, 2) }));
+    expect(missingFromResult(dual, final)).toEqual(['address fd5c:51:ce::a40:7/128 of eth1']);
+  });
+
   it.each(CNI_VERSIONS)('is spelled as %s wants it', (version) => {
     expect(sent(addResult(endpoint, version, null))).toEqual(golden(`result-${version}`));
   });

@@ -30,7 +30,7 @@ export function addResult(
   previous: PreviousResult | null,
 ): CniResult {
   const before = previous ?? { interfaces: [], ips: [], routes: [] };
-  const ours = endpoint.nics.map((nic, index) => addressOf(nic, before.interfaces.length + index));
+  const ours = endpoint.nics.flatMap((nic, index) => addressesOf(nic, before.interfaces.length + index));
   const interfaces = [...before.interfaces, ...interfacesOf(endpoint)];
   const routes = [...before.routes, ...endpoint.nics.flatMap(routesOf)];
   const dns = filled(endpoint.dns) ?? filled(previous?.dns);
@@ -59,9 +59,10 @@ export function missingFromResult(endpoint: Made, final: PreviousResult): string
         (one.mac ?? nic.mac).toLowerCase() === nic.mac,
     );
     if (index < 0) return [`interface ${nic.ifName} with MAC ${nic.mac}`];
-    const { address } = addressOf(nic, index);
-    const listed = final.ips.some((ip) => ip.address === address && (ip.interface ?? index) === index);
-    return listed ? [] : [`address ${address} of ${nic.ifName}`];
+    const unlisted = addressesOf(nic, index).filter(
+      ({ address }) => !final.ips.some((ip) => ip.address === address && (ip.interface ?? index) === index),
+    );
+    return unlisted.map(({ address }) => `address ${address} of ${nic.ifName}`);
   });
 }
 
@@ -72,13 +73,21 @@ function interfacesOf({ nics, netns }: Made): Interface[] {
   ];
 }
 
-function addressOf(nic: Nic, index: number): IpConfig {
-  return { address: `${nic.address}/${cidrPrefix(nic.block)}`, gateway: nic.gateway, interface: index };
+function addressesOf({ address, block, gateway, ipv6 }: Nic, index: number): IpConfig[] {
+  return [
+    { address: `${address}/${cidrPrefix(block)}`, gateway, interface: index },
+    ...(ipv6 === undefined
+      ? []
+      : [{ address: `${ipv6.address}/128`, gateway: ipv6.gateway, interface: index }]),
+  ];
 }
 
 function routesOf(nic: Nic): Route[] {
   const destination = (to: Cidr | 'default'): string => (to === 'default' ? '0.0.0.0/0' : to);
-  return nic.routes.map((to) => ({ dst: destination(to), gw: nic.gateway }));
+  return [
+    ...nic.routes.map((to) => ({ dst: destination(to), gw: nic.gateway })),
+    ...(nic.ipv6 === undefined ? [] : [{ dst: nic.ipv6.pool, gw: nic.ipv6.gateway }]),
+  ];
 }
 
 /** 0.4.0 says of each address which protocol it is of; later versions leave that to the address. */

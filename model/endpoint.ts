@@ -1,6 +1,6 @@
 /** An endpoint: one container's attachment to the node, with up to two network interfaces. */
 import * as z from 'zod';
-import { Cidr, Ipv4, Mac } from './addresses.ts';
+import { Cidr, Ipv4, Ipv6, Mac, Pool6 } from './addresses.ts';
 import { ContainerId, ContainerName, IfName, NetworkName, TenantName, TenantTag } from './names.ts';
 
 /** Which bridge: external faces the internet through NAT, internal faces the tenant's own containers. */
@@ -37,6 +37,8 @@ export const Nic = z.strictObject({
   mtu: z.int().min(68).max(65_535),
   /** Networks reached through the gateway of this side, besides the block. */
   routes: z.array(z.union([Cidr, z.literal('default')])),
+  /** The same on IPv6, where the interface has it: an address, and the pool that is reached through the gateway. */
+  ipv6: z.strictObject({ address: Ipv6, gateway: Ipv6, pool: Pool6 }).optional(),
 });
 export type Nic = z.infer<typeof Nic>;
 

@@ -1,6 +1,6 @@
 /** Turns what a runtime asks for into the endpoint it will get: addresses, names, routes. Decides, and touches nothing. */
 import type { AttachRequest, WantedNic } from '../cni/request.ts';
-import { type Cidr, cidrContains, type Ipv4, macOfAddress } from '../model/addresses.ts';
+import { type Cidr, cidrContains, type Ipv4, ipv6In, macOfAddress } from '../model/addresses.ts';
 import type { Tenant } from '../model/cluster.ts';
 import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
@@ -90,7 +90,14 @@ function designNic(input: DesignInput, wanted: WantedNic, primary: boolean): Nic
     mac: (primary ? request.wishes.mac : null) ?? macOfAddress(address),
     mtu: bridge.mtu,
     routes: routesFor(facts, wanted.side, primary),
+    ...(wanted.side === 'internal' && request.wishes.ipv6 && ipv6For(facts, address)),
   };
+}
+
+/** No second allotment: the IPv6 address follows from the IPv4 address. */
+function ipv6For({ internalPool6: pool, bridges }: NodeFacts, address: Ipv4): Pick<Nic, 'ipv6'> {
+  if (pool === undefined) return {};
+  return { ipv6: { address: ipv6In(pool, address), gateway: ipv6In(pool, bridges.internal.gateway), pool } };
 }
 
 function addressFor({ request, tenant, facts, registry }: DesignInput, side: Side): Ipv4 {

@@ -1,5 +1,6 @@
 /** Carries out endpoint actions. Every action may be repeated. */
 import { addAddress, addContainerRoute, listAddresses, setNeighbour } from '../linux/addressing.ts';
+import { addAddress6, addContainerRoute6, setNeighbour6 } from '../linux/addressing6.ts';
 import type { BpfProgram } from '../linux/bpf.ts';
 import { addForwardingEntry } from '../linux/forwarding.ts';
 import {
@@ -191,7 +192,24 @@ async function configure(work: Work, nic: Nic): Promise<void> {
     ...nic.routes.map((to) =>
       ignoring('EEXIST', addContainerRoute(route, { to, via: nic.gateway, dev: link.index })),
     ),
+    ...(nic.ipv6 === undefined
+      ? []
+      : configure6(route, link.index, nic.ipv6, work.facts.bridges.internal.mac)),
   ]);
+}
+
+/** An address that nobody is on-link with: everything goes to the gateway's MAC, and the port's program takes it on. */
+function configure6(
+  route: Netlink,
+  dev: number,
+  { address, gateway, pool }: NonNullable<Nic['ipv6']>,
+  gatewayMac: Mac,
+): Promise<void>[] {
+  return [
+    addAddress6(route, dev, address),
+    setNeighbour6(route, dev, gateway, gatewayMac),
+    addContainerRoute6(route, { to: pool, via: gateway, dev }),
+  ];
 }
 
 /** Runs inside the container's namespace, before the interface comes up. */

@@ -7,6 +7,7 @@ import {
   listRoutes,
   type Neighbour,
 } from '../linux/addressing.ts';
+import { type Inside6, listInside6 } from '../linux/addressing6.ts';
 import { type ForwardingEntry, listForwardingEntries } from '../linux/forwarding.ts';
 import { type Link, listLinks } from '../linux/links.ts';
 import { NETLINK_ROUTE, openNetlink } from '../linux/netlink.ts';
@@ -97,6 +98,7 @@ interface Inside {
   readonly links: readonly Link[];
   readonly addresses: readonly Address[];
   readonly routes: readonly ListedRoute[];
+  readonly ipv6: Inside6;
 }
 
 async function lookInside(netns: Netns): Promise<Inside> {
@@ -106,13 +108,14 @@ async function lookInside(netns: Netns): Promise<Inside> {
       links: await listLinks(netlink),
       addresses: await listAddresses(netlink),
       routes: await listRoutes(netlink),
+      ipv6: await listInside6(netlink),
     };
   } finally {
     netlink.close();
   }
 }
 
-function insideNic({ links, addresses, routes }: Inside, nic: Nic): InsideNic | 'missing' {
+function insideNic({ links, addresses, routes, ipv6 }: Inside, nic: Nic): InsideNic | 'missing' {
   const link = links.find(({ name }) => name === nic.ifName);
-  return link === undefined ? 'missing' : { link, addresses, routes };
+  return link === undefined ? 'missing' : { link, addresses, routes, ipv6 };
 }

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
-import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
+import { type Endpoint, Nic, type Side } from '../model/endpoint.ts';
 import { anEndpoint, FACTS, WEB } from '../test/support/samples.ts';
 import {
   bindingOf,
   type EndpointAction,
+  type InsideNic,
   type ObservedEndpoint,
   type ObservedNic,
   planEndpoint,
@@ -47,6 +48,13 @@ function whole(endpoint: Endpoint, nic: Nic): ObservedNic {
       link: { ...link, index: 5, name: nic.ifName },
       addresses: [{ index: 5, address: nic.address, prefix: 22 }],
       routes: nic.routes.map((to) => ({ to, via: nic.gateway, dev: 5, protocol: 3 })),
+      ipv6:
+        nic.ipv6 === undefined
+          ? { addresses: [], routes: [] }
+          : {
+              addresses: [{ index: 5, address: nic.ipv6.address }],
+              routes: [{ to: nic.ipv6.pool, via: nic.ipv6.gateway, dev: 5 }],
+            },
     },
   };
 }
@@ -139,6 +147,30 @@ describe('planEndpoint', () => {
     expect(inside(({ link }) => ({ link: { ...link, up: false } })).map(({ because }) => because)).toContain(
       'eth1 is down in the container',
     );
+  });
+
+  it('notices a missing IPv6 address and a missing IPv6 route, where there should be one', () => {
+    const ipv6 = Nic.shape.ipv6.parse({
+      address: 'fd5c:51:ce::a40:7',
+      gateway: 'fd5c:51:ce::a40:1',
+      pool: 'fd5c:51:ce::/96',
+    });
+    const dual = anEndpoint(7, {
+      nics: endpoint.nics.map((nic) => (nic.side === 'internal' ? { ...nic, ipv6 } : nic)),
+    });
+    const because = (change: Partial<InsideNic['ipv6']>) =>
+      planEndpoint(
+        dual,
+        FACTS,
+        picture(dual, (nic) =>
+          typeof nic.inside === 'object'
+            ? { ...nic, inside: { ...nic.inside, ipv6: { ...nic.inside.ipv6, ...change } } }
+            : nic,
+        ),
+      ).map((action) => action.because);
+    expect(because({})).toEqual([]);
+    expect(because({ addresses: [] })).toContain('eth1 lacks address fd5c:51:ce::a40:7');
+    expect(because({ routes: [] })).toContain('the route to fd5c:51:ce::/96 through eth1 is missing');
   });
 
   it('does not judge what it could not look into', () => {

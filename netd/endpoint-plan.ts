@@ -3,9 +3,11 @@
  * from nothing, CHECK wants an empty plan, and a restart repairs by the same plan.
  */
 import type { Address, ListedRoute } from '../linux/addressing.ts';
+import type { Inside6 } from '../linux/addressing6.ts';
 import type { Link } from '../linux/links.ts';
 import { cidrPrefix, type Ipv4, type Mac } from '../model/addresses.ts';
 import type { Endpoint, Nic, Side } from '../model/endpoint.ts';
+import type { IfName } from '../model/names.ts';
 import type { PortBinding } from '../tagqueue/maps.ts';
 import type { PortIdentity } from '../tagqueue/port-binding.ts';
 import type { NodeFacts } from './facts.ts';
@@ -17,6 +19,7 @@ export interface InsideNic {
   readonly link: Link;
   readonly addresses: readonly Address[];
   readonly routes: readonly ListedRoute[];
+  readonly ipv6: Inside6;
 }
 
 /** What was seen of one interface of an endpoint. */
@@ -131,7 +134,20 @@ function insideFault(nic: Nic, inside: ObservedNic['inside']): string | undefine
   const missing = nic.routes.find(
     (to) => !routes.some((route) => route.to === to && route.dev === link.index && route.via === nic.gateway),
   );
-  return missing === undefined ? undefined : `the route to ${missing} through ${nic.ifName} is missing`;
+  if (missing !== undefined) return `the route to ${missing} through ${nic.ifName} is missing`;
+  return nic.ipv6 && ipv6Fault(nic.ifName, nic.ipv6, link.index, inside.ipv6);
+}
+
+function ipv6Fault(
+  ifName: IfName,
+  { address, gateway, pool }: NonNullable<Nic['ipv6']>,
+  index: number,
+  { addresses, routes }: Inside6,
+): string | undefined {
+  if (!addresses.some((one) => one.index === index && one.address === address))
+    return `${ifName} lacks address ${address}`;
+  if (routes.some(({ to, via, dev }) => to === pool && via === gateway && dev === index)) return undefined;
+  return `the route to ${pool} through ${ifName} is missing`;
 }
 
 function planPorts(endpoint: Endpoint, published: ReadonlySet<string>): EndpointAction[] {
@@ -156,7 +172,7 @@ export function bindingOf(endpoint: Endpoint, nic: Nic, facts: NodeFacts, ifinde
     gateway: nic.gateway,
     gatewayMac: facts.bridges[nic.side].mac,
     shaped: false,
-    dualStack: false,
+    dualStack: nic.ipv6 !== undefined,
   };
 }
 

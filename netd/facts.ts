@@ -1,5 +1,5 @@
 /** What a node's daemon must know about its node before it can attach anything. */
-import { type Cidr, cidrGateway, type Ipv4, type Mac, macOfAddress } from '../model/addresses.ts';
+import { type Cidr, cidrGateway, type Ipv4, type Mac, macOfAddress, type Pool6 } from '../model/addresses.ts';
 import { CARRIER_ROOM } from '../model/carrier.ts';
 import type { ClusterNode, ClusterSettings } from '../model/cluster.ts';
 import type { Side } from '../model/endpoint.ts';
@@ -22,6 +22,8 @@ export interface NodeFacts {
   readonly uplink: IfName;
   readonly internalPool: Cidr;
   readonly externalPool: Cidr;
+  /** undefined: containers have no internal IPv6 addresses. */
+  readonly internalPool6: Pool6 | undefined;
   readonly bridges: Readonly<Record<Side, Bridge>>;
   /** Name of the nftables table. */
   readonly table: string;
@@ -59,7 +61,7 @@ export function egressAddresses({ guards }: Pick<NodeFacts, 'guards'>): Ipv4[] {
 /** @param uplinkMtu  bytes of the uplink's largest packet */
 export function nodeFacts(
   self: Pick<ClusterNode, 'node' | `${Side}Block`>,
-  settings: Pick<ClusterSettings, `${Side}Pool`>,
+  settings: Pick<ClusterSettings, `${Side}Pool` | 'internalPool6'>,
   uplink: IfName,
   uplinkMtu: number,
   guards: NodeFacts['guards'] = new Map(),
@@ -77,6 +79,7 @@ export function nodeFacts(
     uplink,
     internalPool: settings.internalPool,
     externalPool: settings.externalPool,
+    internalPool6: settings.internalPool6,
     bridges: {
       external: bridge('external', self.externalBlock, uplinkMtu),
       internal: bridge('internal', self.internalBlock, uplinkMtu - CARRIER_ROOM),

@@ -58,7 +58,7 @@ export function changesOf(input: ChangesInput): Change[] {
 }
 
 function factsOf({ node, uplink, network }: ChangesInput): NodeFacts {
-  const { internalPool, externalPool, blockPrefix } = network;
+  const { internalPool, externalPool, internalPool6, blockPrefix } = network;
   const first = (pool: Cidr): Cidr =>
     cidrPrefix(pool) <= blockPrefix ? cidrNth(pool, blockPrefix, 0) : pool;
   const self = {
@@ -66,7 +66,7 @@ function factsOf({ node, uplink, network }: ChangesInput): NodeFacts {
     internalBlock: first(internalPool),
     externalBlock: first(externalPool),
   };
-  return nodeFacts(self, { internalPool, externalPool }, uplink.name, uplink.mtu);
+  return nodeFacts(self, { internalPool, externalPool, internalPool6 }, uplink.name, uplink.mtu);
 }
 
 function changeOf(action: NodeAction, facts: NodeFacts, observed: ObservedNode): Change[] {

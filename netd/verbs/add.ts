@@ -35,11 +35,22 @@ export function add(netd: Netd, request: AttachRequest, call: RelayedCall): Prom
       ...{ request, tenant, facts: attach.facts, registry: netd.registry },
       ...{ netnsInode: netns.inode, now: netd.now() },
     });
+    refuseUncarried(endpoint, attach);
     await netd.registry.admit(endpoint, reservation);
     netd.checkpoint('add:admitted');
     await build(netd, attach, endpoint, netns);
     return addResult(endpoint, request.cniVersion, request.previous);
   });
+}
+
+/** An address that nobody could reach is not given. Only the programs carry internal IPv6. */
+function refuseUncarried({ nics }: Endpoint, { plane }: AttachContext): void {
+  if (plane.programs !== undefined || nics.every(({ ipv6 }) => ipv6 === undefined)) return;
+  throw new SluiceError(
+    'unsupported_field',
+    'ipv6: true is not supported on this node: its fence is the plane nfqueue, which carries no internal IPv6',
+    'use the eBPF plane here (tagqueue.plane), or a network without ipv6',
+  );
 }
 
 /** An endpoint of the same name is in the way, unless only a record of it is left. */
