@@ -214,7 +214,7 @@ static __always_inline int forward_from_port(struct __sk_buff *skb, const struct
   if (port->flags & PORT_DUAL_STACK && is_ipv6(skb)) return forward_from_port6(skb, node, port);
   if (!has_fast_path(node)) return TC_ACT_OK;
   if (port->side != SIDE_INTERNAL || skb->protocol != bpf_htons(ETH_P_IP)) return TC_ACT_OK;
-  if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) || load_ipv4(skb, &ip)) return TC_ACT_OK;
+  if (load_header(skb, 0, &eth, sizeof(eth)) || load_ipv4(skb, &ip)) return TC_ACT_OK;
   if (!in_own_block(node, ip.daddr)) {
     return same_mac(eth.h_dest, &port->gateway_mac) ? send_out(skb, node, &ip) : TC_ACT_OK;
   }

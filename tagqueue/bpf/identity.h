@@ -121,7 +121,7 @@ static __always_inline enum reason check_ipv4(struct __sk_buff *skb, const struc
 
 static __always_inline enum reason check_identity(struct __sk_buff *skb, const struct port *port) {
   struct ethhdr eth;
-  long cut_off = bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth));
+  long cut_off = load_header(skb, 0, &eth, sizeof(eth));
   REFUSE_IF(cut_off, REASON_MALFORMED);
   REFUSE_IF(skb->vlan_present || is_vlan(eth.h_proto), REASON_VLAN);
   REFUSE_IF(!same_mac(eth.h_source, &port->mac), REASON_SOURCE_MAC);

@@ -94,7 +94,7 @@ static __always_inline enum reason check_tag(const struct iphdr *ip, const struc
 static __always_inline enum reason take_tag(struct __sk_buff *skb, struct iphdr *ip, __u32 *tenant) {
   struct tag tag;
   __u16 tot_len = bpf_ntohs(ip->tot_len);
-  long cut_off = bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(*ip), &tag, sizeof(tag));
+  long cut_off = load_header(skb, ETH_HLEN + sizeof(*ip), &tag, sizeof(tag));
   REFUSE_IF(ip->ihl < IHL_TAGGED || cut_off || tot_len < ip->ihl * 4, REASON_TAG_MALFORMED);
   REFUSE_IF(ip->ihl > IHL_TAGGED &&
                 !are_harmless_options(skb, ETH_HLEN + IHL_TAGGED * 4, (ip->ihl - IHL_TAGGED) * 4),

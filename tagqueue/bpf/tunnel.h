@@ -141,7 +141,7 @@ static __always_inline bool is_for_tunnel(struct __sk_buff *skb, const struct se
   if (ip->protocol != IPPROTO_UDP || ip->daddr != node->uplink_ip) return false;
   if (bpf_ntohs(ip->frag_off) & IP_FRAGMENT_OFFSET) return false;
   if (ip->ihl == IHL_PLAIN &&
-      !bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(*ip), &inside->headers, INSIDE_BYTES))
+      !load_header(skb, ETH_HLEN + sizeof(*ip), &inside->headers, INSIDE_BYTES))
     return inside->headers.destination_port == node->vxlan_port;
   if (bpf_skb_load_bytes(skb, ETH_HLEN + ip->ihl * 4, ports, sizeof(ports))) return false;
   __builtin_memset(inside, 0, sizeof(*inside));
