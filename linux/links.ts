@@ -157,11 +157,25 @@ export async function createBridge(netlink: Netlink, name: IfName, mac: Mac, mtu
   );
 }
 
+export interface VxlanDevice {
+  /** UDP port. */
+  readonly port: number;
+  /** Whose packets it takes; default: everybody's, with what VNI they had. */
+  readonly vni?: number;
+  /** Index of the bridge it becomes a port of. */
+  readonly bridge?: number;
+  readonly mtu?: number;
+}
+
 /**
- * A vxlan device that takes what every VNI brings to a UDP port, and knows no peers. It is made down.
- * @throws NetlinkError `EEXIST` when the name is taken, `EOPNOTSUPP` when the kernel has no vxlan
+ * A vxlan device that knows no peers. It is made down, and opens its port when it comes up.
+ * @throws NetlinkError `EEXIST` when the name is taken, or the VNI at this port; `EOPNOTSUPP` when the kernel has no vxlan
  */
-export async function createVxlan(netlink: Netlink, name: IfName, port: number): Promise<void> {
+export async function createVxlan(
+  netlink: Netlink,
+  name: IfName,
+  { port, vni, bridge, mtu }: VxlanDevice,
+): Promise<void> {
   const portBytes = Buffer.alloc(2);
   portBytes.writeUInt16BE(port);
   const info = nested(
@@ -169,14 +183,20 @@ export async function createVxlan(netlink: Netlink, name: IfName, port: number):
     attribute(IFLA_INFO_KIND, text('vxlan')),
     nested(
       IFLA_INFO_DATA,
-      attribute(IFLA_VXLAN_COLLECT_METADATA, u8(1)),
+      vni === undefined ? attribute(IFLA_VXLAN_COLLECT_METADATA, u8(1)) : attribute(IFLA_VXLAN_ID, u32(vni)),
       attribute(IFLA_VXLAN_PORT, portBytes),
     ),
   );
+  const attributes = [
+    attribute(IFLA_IFNAME, text(name)),
+    ...(mtu === undefined ? [] : [attribute(IFLA_MTU, u32(mtu))]),
+    ...(bridge === undefined ? [] : [attribute(IFLA_MASTER, u32(bridge))]),
+    info,
+  ];
   await netlink.request(
     `create vxlan device ${name}`,
     RTM_NEWLINK,
-    Buffer.concat([ifinfo(), attribute(IFLA_IFNAME, text(name)), info]),
+    Buffer.concat([ifinfo(), ...attributes]),
     NLM_F_CREATE | NLM_F_EXCL,
   );
 }

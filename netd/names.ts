@@ -27,6 +27,11 @@ export function tunnelName(node: NodeName): IfName {
   return nodeLinkName('sx', node);
 }
 
+/** The port of the internal bridge that makes containers leave room before their packets: `sh-NODE`. */
+export function headroomName(node: NodeName): IfName {
+  return nodeLinkName('sh', node);
+}
+
 function nodeLinkName(prefix: string, node: NodeName): IfName {
   const whole = `${prefix}-${node}`;
   return (whole.length <= LONGEST ? whole : `${whole.slice(0, LONGEST - 5)}-${digest(node, 4)}`) as IfName;

@@ -23,6 +23,7 @@ import type { NodeFacts } from './facts.ts';
 import { flowLimitsScript, flowsTable } from './flow-limits.ts';
 import { type FlowTunnel, keepFlowTunnel } from './flow-tunnel.ts';
 import { guardElements, guardElementsScript, settleGuardSets } from './guard-sets.ts';
+import { keepHeadroom } from './headroom.ts';
 import { tunnelName } from './names.ts';
 import { applyNode } from './node-apply.ts';
 import { observeNode } from './node-observe.ts';
@@ -81,6 +82,10 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
     (changed) => changed && report.repaired.push('node: tunnel'),
     // Packets pass without it, one by one: nothing for which a node should refuse containers.
     (error: unknown) => report.failed.push(`node: tunnel: ${asSluiceError(error).message}`),
+  );
+  await keepHeadroom(kernel.route, plane.programs, facts, netd.vxlanPort).then(
+    (changed) => changed && report.repaired.push('node: headroom'),
+    (error: unknown) => report.failed.push(`node: headroom: ${asSluiceError(error).message}`),
   );
   applyBlockRoutes(plane, planBlockRoutes(blocks, plane.routes()));
   for (const action of actions) if (action.do !== 'route') report.repaired.push(`node: ${action.do}`);

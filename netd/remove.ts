@@ -11,7 +11,15 @@ import { removeEgress } from './egress-addresses.ts';
 import { flowsTable } from './flow-limits.ts';
 import { openKernel } from './kernel.ts';
 import { netdStorePath } from './main.ts';
-import { bridgeName, FIRST_GROUP, LAST_GROUP, looksLikeHostEnd, tableName, tunnelName } from './names.ts';
+import {
+  bridgeName,
+  FIRST_GROUP,
+  headroomName,
+  LAST_GROUP,
+  looksLikeHostEnd,
+  tableName,
+  tunnelName,
+} from './names.ts';
 import { restoreSettings } from './node-settings.ts';
 import { openRegistry } from './registry.ts';
 
@@ -59,6 +67,7 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
       await attempt(`route to ${route.to}`, () => removeRoute(kernel.route, route).then(() => true));
     }
     const links = [
+      { name: headroomName(node), what: `headroom device ${headroomName(node)}` },
       ...bridges.map((name) => ({ name, what: `bridge ${name}` })),
       ...[tunnelName(node), flowTunnel(node)].map((name) => ({ name, what: `tunnel device ${name}` })),
     ];

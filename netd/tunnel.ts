@@ -75,7 +75,7 @@ async function applyOne(
     case 'remove':
       return removeLink(route, action.index);
     case 'create':
-      await ignoring('EEXIST', createVxlan(route, name, port));
+      await ignoring('EEXIST', createVxlan(route, name, { port }));
       return disableIpv6(name);
     case 'fence':
       return fence(route, programs, (await requireLink(route, name)).index);

@@ -6,7 +6,7 @@ import { FENCE_PROBE_PORT } from '../../model/fence-probe.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
 import { type NodeFacts, nodeFacts } from '../../netd/facts.ts';
 import { flowsTable } from '../../netd/flow-limits.ts';
-import { tunnelName } from '../../netd/names.ts';
+import { bridgeName, headroomName, tunnelName } from '../../netd/names.ts';
 import { bridgeSettings, type NodeAction, type ObservedNode, planNode } from '../../netd/node-plan.ts';
 import { GUARD_CHAIN } from '../../tagqueue/guard/chain.ts';
 import { pinDirectoryOf } from '../../tagqueue/pins.ts';
@@ -37,7 +37,7 @@ export function changesOf(input: ChangesInput): Change[] {
   const actions = planNode({ facts, blocks: new Map(), ownedLinks: new Set(), observed: input.observed });
   return [
     ...actions.flatMap((action) => changeOf(action, facts, input.observed)),
-    ...tunnel(input),
+    ...vxlanDevices(input),
     { kind: 'nftables', what: `table ip ${facts.table}` },
     { kind: 'nftables', what: `table ip ${flowsTable(facts.table)}` },
     { kind: 'nftables', what: `table ip ${GUARD_CHAIN.table}, chain ${GUARD_CHAIN.name} (iptables)` },
@@ -116,12 +116,24 @@ function changeOf(action: NodeAction, facts: NodeFacts, observed: ObservedNode):
   }
 }
 
-function tunnel({ node, network: { vxlanPort }, observed }: ChangesInput): Change[] {
-  const name = tunnelName(node);
-  if (observed.links.some((link) => link.name === name)) return [];
+function vxlanDevices({ node, network: { vxlanPort }, observed }: ChangesInput): Change[] {
+  const isNew = (name: IfName): boolean => !observed.links.some((link) => link.name === name);
+  const [tunnel, headroom] = [tunnelName(node), headroomName(node)];
   return [
-    { kind: 'interface', what: `vxlan device ${name}` },
-    { kind: 'listen', what: `UDP ${vxlanPort} (${name}), for other nodes` },
+    ...(isNew(headroom)
+      ? [
+          {
+            kind: 'interface',
+            what: `vxlan device ${headroom}, down, port of ${bridgeName(node, 'internal')}`,
+          } as const,
+        ]
+      : []),
+    ...(isNew(tunnel)
+      ? [
+          { kind: 'interface', what: `vxlan device ${tunnel}` } as const,
+          { kind: 'listen', what: `UDP ${vxlanPort} (${tunnel}), for other nodes` } as const,
+        ]
+      : []),
   ];
 }
 

@@ -5,7 +5,7 @@ import { NETLINK_ROUTE, type Netlink, openNetlink } from '../../linux/netlink.ts
 import { openNftables } from '../../linux/nft.ts';
 import { listPrograms } from '../../linux/tc.ts';
 import type { NodeName } from '../../model/names.ts';
-import { bridgeName, tableName, tunnelName } from '../../netd/names.ts';
+import { bridgeName, headroomName, tableName, tunnelName } from '../../netd/names.ts';
 import { PROGRAM_NAMES } from '../../tagqueue/maps.ts';
 import { tcNameOf } from '../../tagqueue/observe.ts';
 
@@ -27,9 +27,13 @@ async function links(route: Netlink, node: NodeName): Promise<string[]> {
   const names: readonly string[] = [bridgeName(node, 'internal'), bridgeName(node, 'external')];
   const all = await listLinks(route);
   const bridges = all.filter(({ name }) => names.includes(name));
-  const ports = all.filter(({ master }) => bridges.some(({ index }) => index === master));
+  const headroom = headroomName(node);
+  const ports = all.filter(
+    ({ master, name }) => bridges.some(({ index }) => index === master) && name !== headroom,
+  );
   return [
     ...ports.map(({ name }) => `container interface ${name}`),
+    ...all.filter(({ name }) => name === headroom).map(({ name }) => `headroom device ${name}`),
     ...bridges.map(({ name }) => `bridge ${name}`),
     ...all.filter(({ name }) => name === tunnelName(node)).map(({ name }) => `tunnel device ${name}`),
   ];

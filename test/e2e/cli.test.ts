@@ -279,7 +279,7 @@ describe('two nodes', () => {
   it('stops at SIGTERM with exit code 0 and leaves containers attached', async () => {
     const container = await lab.container('a', 'red', 'stays');
     await a.stop();
-    const links = await a.exec(['ip', '-o', 'link', 'show', 'master', 'si-a']);
+    const links = await a.exec(['ip', '-o', 'link', 'show', 'master', 'si-a', 'type', 'veth']);
     expect(links.trim().split('\n')).toHaveLength(1);
     await a.start({ listen: SERVER });
     expect(await json<object[]>(a, 'endpoint', 'list')).toHaveLength(1);

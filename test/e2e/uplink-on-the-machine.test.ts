@@ -131,9 +131,9 @@ describe('a machine as it is', () => {
     await startUp();
     now = await machine.state();
     const links = added('links').flatMap((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? []);
-    expect(links.sort()).toEqual(['se-machine', 'si-machine', 'sx-machine']);
+    expect(links.sort()).toEqual(['se-machine', 'sh-machine', 'si-machine', 'sx-machine']);
     for (const link of links)
-      expect(of('interface')).toContain(`${link.startsWith('sx') ? 'vxlan device' : 'bridge'} ${link}`);
+      expect(of('interface')).toContain(`${/^s[hx]-/.test(link) ? 'vxlan device' : 'bridge'} ${link}`);
 
     const changed = [...(await machine.sysctls())].filter(
       ([name, value]) => settings.has(name) && settings.get(name) !== value,
