@@ -1,5 +1,6 @@
 /** ADD: makes an endpoint, whole or not at all. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RelayedCall } from '../../cni/relay.ts';
 import type { AttachRequest } from '../../cni/request.ts';
 import { addResult, type CniResult } from '../../cni/result.ts';
@@ -8,7 +9,7 @@ import { findLink } from '../../linux/links.ts';
 import type { Netns } from '../../linux/netns.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { SluiceError } from '../../model/errors.ts';
-import { openContainerNetns } from '../container-netns.ts';
+import { openContainerNetns, openRecordedNetns } from '../container-netns.ts';
 import { type Netd, requireReady } from '../context.ts';
 import { designEndpoint } from '../design.ts';
 import { type AttachContext, applyEndpoint } from '../endpoint-apply.ts';
@@ -16,6 +17,10 @@ import { detachEndpoint } from '../endpoint-detach.ts';
 import { planFromNothing } from '../endpoint-plan.ts';
 import type { Kernel } from '../kernel.ts';
 import { refuseServicePorts } from '../service-ports.ts';
+
+/** The kernel takes a namespace's interfaces down in a work queue, some grace periods after its last user has gone. */
+const LONGEST_DEATH_MS = 1_000;
+const DEATH_POLL_MS = 5;
 
 /** @throws SluiceError when it could not be done; nothing is left of it then. */
 export function add(netd: Netd, request: AttachRequest, call: RelayedCall): Promise<CniResult> {
@@ -61,7 +66,7 @@ async function makeWay(
 ): Promise<void> {
   const present = netd.registry.get(containerId, ifName);
   if (present === undefined) return;
-  if (present.phase === 'ready' && (await hasLinks(netd.kernel, present))) {
+  if (present.phase === 'ready' && (await isAttached(netd.kernel, present))) {
     throw new SluiceError(
       'already_exists',
       `container ${containerId} is attached as ${ifName} already`,
@@ -71,7 +76,20 @@ async function makeWay(
   await undo(netd, attach, present);
 }
 
-/** A veth pair dies with the container's namespace, so its host end tells whether the container lives. */
+/**
+ * A veth pair dies with the container's namespace, so its host end tells whether the container lives. It dies a moment
+ * after it, which is waited for where the namespace is not to be found any more.
+ */
+async function isAttached(kernel: Kernel, endpoint: Endpoint): Promise<boolean> {
+  const deadline = performance.now() + LONGEST_DEATH_MS;
+  while (await hasLinks(kernel, endpoint)) {
+    using alive = openRecordedNetns(endpoint);
+    if (alive !== undefined || performance.now() > deadline) return true;
+    await sleep(DEATH_POLL_MS);
+  }
+  return false;
+}
+
 async function hasLinks({ route }: Kernel, { nics }: Endpoint): Promise<boolean> {
   const links = await Promise.all(nics.map(({ hostIf }) => findLink(route, hostIf)));
   return links.some((link) => link !== undefined);
