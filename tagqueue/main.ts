@@ -63,16 +63,16 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
   const names = createDropNames(() => options.cluster?.view(), netd);
   const drops = openDropLog({ ...options, records: plane.refusals(), names });
   const accounting: Accounting | undefined = plane.ebpf && openAccounting(plane.ebpf.map, options);
-  // Probes and guard read whose packet it is from the programs' maps.
+  // Probes read whose packet it is from the programs' maps.
   const { cluster } = options;
   const prober = plane.ebpf && cluster && startProber({ ...options, ...cluster, plane: plane.ebpf });
-  const guard = plane.ebpf && cluster && startGuard(plane.ebpf, drops, names, options, cluster);
+  const guard = cluster && startGuard(plane.guarded, drops, names, options, cluster);
   if (saved !== undefined) prober?.learn(saved);
   try {
     const routes =
       plane.ebpf && accounting
         ? tagqueueRoutes({ plane: plane.ebpf, drops, names, prober, accounting, guard })
-        : plane.routes(drops);
+        : plane.routes({ drops, names, guard });
     const api = await serveLocal(tagqueueSocketOf(options.runDir), routes, options.log);
     void followSettings(plane, prober, file, options);
     if (options.cluster !== undefined)

@@ -24,7 +24,8 @@ export async function removePlane(node: NodeName, runDir: string, stateDir: stri
   try {
     const programs = await removeEbpfPlane(node, runDir, stateDir);
     const rules = await removeNfqueuePlane(node);
-    return programs || rules;
+    const guard = await removeGuard(stateDir);
+    return programs || rules || guard;
   } finally {
     removeIfThere(settingsFileOf(stateDir));
   }
@@ -49,11 +50,14 @@ export async function removeEbpfPlane(node: NodeName, runDir: string, stateDir: 
     removePins(pinDirectoryOf(runDir, node));
     if (listPins(bpffsOf(runDir)).length === 0) unmountBpffs(bpffsOf(runDir));
   }
+  return found;
+}
+
+/** The guard is both planes'. @returns whether its chain was there */
+async function removeGuard(stateDir: string): Promise<boolean> {
   removeIfThere(rulesFileOf(stateDir));
-  if (await removeChains([GUARD_CHAIN])) {
-    removeEmptyTable(GUARD_CHAIN.table);
-    found = true;
-  }
+  const found = await removeChains([GUARD_CHAIN]);
+  if (found) removeEmptyTable(GUARD_CHAIN.table);
   return found;
 }
 

@@ -1,5 +1,6 @@
 /** Which plane enforces on this node, and how one takes over from the other: both judge until the old one may go. */
 
+import { lookupMap } from '../linux/bpf.ts';
 import { listLinks } from '../linux/links.ts';
 import type { Route } from '../linux/local-routes.ts';
 import { NETLINK_ROUTE, openNetlink } from '../linux/netlink.ts';
@@ -7,10 +8,11 @@ import { openRing, type RingReader } from '../linux/ring.ts';
 import { listPrograms } from '../linux/tc.ts';
 import { asSluiceError, type SluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
-import type { DropLog } from './drops.ts';
+import type { GuardedPlane } from './guard/role.ts';
+import { indexKey } from './maps.ts';
 import { PORT_GROUPS } from './nfqueue/names.ts';
 import { type Gear, openNfqueuePlane, removeNfqueuePlane } from './nfqueue/plane.ts';
-import { nfqueueRoutes } from './nfqueue/server.ts';
+import { type NfqueueParts, nfqueueRoutes } from './nfqueue/server.ts';
 import { tcNameOf } from './observe.ts';
 import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
 import { removeEbpfPlane } from './remove.ts';
@@ -29,8 +31,9 @@ export interface RunningPlaneOptions extends PlaneOptions {
 export interface RunningPlane {
   /** Where it is eBPF: what only its programs and maps have. */
   readonly ebpf: Plane | undefined;
+  readonly guarded: GuardedPlane;
   /** Of the daemon's socket, where it is not eBPF. */
-  routes(drops: DropLog): Route[];
+  routes(parts: NfqueueParts): Route[];
   /** Refused packets, from now on. */
   refusals(): RingReader;
   /** What the plane really has. */
@@ -70,6 +73,10 @@ async function openEbpf(
   });
   return {
     ebpf: plane,
+    guarded: {
+      ports: { map: plane.map('ports_by_index').id },
+      markOf: (tag) => lookupMap(plane.map('marks'), indexKey(tag))?.readUInt32LE(0),
+    },
     routes: () => [],
     refusals: () => openRing(plane.map('drop_log')),
     keys: () => plane.state.get().keys,
@@ -95,7 +102,8 @@ async function openNfqueue(
   });
   return {
     ebpf: undefined,
-    routes: (drops) => nfqueueRoutes(plane, drops),
+    guarded: { ports: { table: plane.state.get().ids.nfqueue.table }, markOf: plane.markOf },
+    routes: (parts) => nfqueueRoutes(plane, parts),
     refusals: plane.refusals,
     keys: () => plane.state.get().keys,
     problem: plane.problem,

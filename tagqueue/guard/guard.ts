@@ -7,14 +7,21 @@ import type { Log } from '../../model/log.ts';
 import type { MarkMask } from '../../model/mark.ts';
 import type { IfName, TenantTag } from '../../model/names.ts';
 import { GUARD_QUEUE, guardChain } from './chain.ts';
-import type { Decided, FromWorker, RefusedFlow, TenantRules, ToWorker, WorkerSettings } from './messages.ts';
+import type {
+  Decided,
+  FromWorker,
+  PortsPlace,
+  RefusedFlow,
+  TenantRules,
+  ToWorker,
+  WorkerSettings,
+} from './messages.ts';
 import { flowKey } from './packet.ts';
 
 export interface GuardOptions {
   readonly externalBridge: IfName;
   readonly markMask: MarkMask;
-  /** Kernel id of the plane's map of ports. */
-  readonly portsMap: number;
+  readonly ports: PortsPlace;
   /** @returns undefined for a tenant without a container here */
   readonly markOf: (tag: TenantTag) => number | undefined;
   readonly log: Log;
@@ -167,8 +174,8 @@ class GuardState {
 
   #start(): void {
     if (this.#closing || this.#rules === undefined) return;
-    const { markMask, portsMap, log } = this.#options;
-    const settings: WorkerSettings = { queue: GUARD_QUEUE, markMask, portsMap };
+    const { markMask, ports, log } = this.#options;
+    const settings: WorkerSettings = { queue: GUARD_QUEUE, markMask, ports };
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: settings });
     this.#worker = worker;
     worker.on('message', (message: FromWorker) => this.#hear(message));

@@ -4,12 +4,14 @@ import type { HeaderSummary } from '../../model/drop.ts';
 import type { GuardRules } from '../../model/guard.ts';
 import type { TenantTag } from '../../model/names.ts';
 
+/** Where it stands which port is whose: the kernel id of the plane's map, or the table of the plane without eBPF. */
+export type PortsPlace = { readonly map: number } | { readonly table: string };
+
 /** What a worker is started with. */
 export interface WorkerSettings {
   readonly queue: number;
   readonly markMask: number;
-  /** Kernel id of the plane's map of ports. */
-  readonly portsMap: number;
+  readonly ports: PortsPlace;
 }
 
 export interface TenantRules {

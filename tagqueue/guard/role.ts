@@ -1,6 +1,5 @@
 /** The guard as a part of tagqueue: what it is started with, what it is told, and where its refusals go. */
 import * as z from 'zod';
-import { lookupMap } from '../../linux/bpf.ts';
 import { readTextIfThere, writeAtomically } from '../../linux/files.ts';
 import { interfaceName } from '../../linux/interface-name.ts';
 import type { DropEvent } from '../../model/drop.ts';
@@ -9,10 +8,16 @@ import type { Log } from '../../model/log.ts';
 import { type NodeName, TenantTag } from '../../model/names.ts';
 import type { DropNames } from '../drop-names.ts';
 import type { DropLog } from '../drops.ts';
-import { indexKey } from '../maps.ts';
-import type { Plane, PlaneOptions } from '../plane.ts';
+import type { PlaneOptions } from '../plane.ts';
 import { type Guard, openGuard } from './guard.ts';
-import type { RefusedFlow, TenantRules } from './messages.ts';
+import type { PortsPlace, RefusedFlow, TenantRules } from './messages.ts';
+
+/** What the guard must know of the plane. */
+export interface GuardedPlane {
+  readonly ports: PortsPlace;
+  /** @returns undefined for a tenant without a container here */
+  markOf(tag: TenantTag): number | undefined;
+}
 
 export interface GuardSource {
   readonly guards: AsyncIterable<readonly TenantRules[]>;
@@ -28,7 +33,7 @@ const SavedRules = z.array(z.strictObject({ tag: TenantTag, rules: GuardRules })
 
 /** Runs until it is closed; rules come when they come, and until the first ones nothing of guarded tenants gets out. */
 export function startGuard(
-  plane: Plane,
+  plane: GuardedPlane,
   drops: Pick<DropLog, 'add'>,
   names: DropNames,
   options: Pick<PlaneOptions, 'node' | 'markMask' | 'log'> & {
@@ -40,8 +45,8 @@ export function startGuard(
   const { node, markMask, log, stateDir, signal } = options;
   const guard = openGuard({
     ...{ externalBridge, markMask, log },
-    portsMap: plane.map('ports_by_index').id,
-    markOf: (tag) => lookupMap(plane.map('marks'), indexKey(tag))?.readUInt32LE(0),
+    ports: plane.ports,
+    markOf: (tag) => plane.markOf(tag),
     refused: (flow) => drops.add([eventOf(flow, node, names)]),
   });
   const file = rulesFileOf(stateDir);

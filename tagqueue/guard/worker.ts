@@ -3,10 +3,12 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { mapById } from '../../linux/bpf.ts';
 import { type Nfqueue, openNfqueue } from '../../linux/nfqueue.ts';
 import { NF_ACCEPT, NF_DROP, NF_REPEAT, type QueuedPacket } from '../../linux/nfqueue-message.ts';
+import { openNftElements } from '../../linux/nft-elements.ts';
 import { SluiceError } from '../../model/errors.ts';
+import { tableHolderFinder } from '../nfqueue/holders.ts';
 import { holderFinder } from './holders.ts';
 import { Judge } from './judge.ts';
-import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts';
+import type { FromWorker, PortsPlace, ToWorker, WorkerSettings } from './messages.ts';
 
 /** The beginning of a packet that is copied here: more than that no ClientHello has in one segment. */
 const COPY_BYTES = 0xffff;
@@ -18,10 +20,8 @@ const IDLE_MS = 20;
 const REPORT_EVERY_MS = 100;
 
 function run(settings: WorkerSettings): void {
-  const ports = mapById(settings.portsMap);
-  if (ports === undefined) throw gone();
-  using _ports = ports;
-  const judge = new Judge(holderFinder(ports));
+  using opened = new DisposableStack();
+  const judge = new Judge(holdersOf(settings.ports, opened));
   // Without rules nobody can be told apart from somebody who has none: nothing is read before they are here.
   waitForStart(judge);
   const { queue: number, markMask } = settings;
@@ -41,6 +41,13 @@ function run(settings: WorkerSettings): void {
     judge.expire(now);
     tell(judge.report());
   }
+}
+
+function holdersOf(place: PortsPlace, opened: DisposableStack): ReturnType<typeof holderFinder> {
+  if ('table' in place) return tableHolderFinder(opened.use(openNftElements()), place.table);
+  const ports = mapById(place.map);
+  if (ports === undefined) throw gone();
+  return holderFinder(opened.use(ports));
 }
 
 function decide(queue: Nfqueue, judge: Judge, packet: QueuedPacket, markMask: number): void {

@@ -11,8 +11,8 @@ import type { Ipv4 } from '../../model/addresses.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { HeldKeys } from '../../model/keys.ts';
 import type { Log } from '../../model/log.ts';
-import { indexOfMark, type MarkMask } from '../../model/mark.ts';
-import type { IfName, NodeName } from '../../model/names.ts';
+import { indexOfMark, type Mark, type MarkMask, markOf } from '../../model/mark.ts';
+import type { IfName, NodeName, TenantTag } from '../../model/names.ts';
 import type { DropCount } from '../drops.ts';
 import { createLatest, type Latest } from '../latest.ts';
 import type { NfqueuePlaneIds } from '../plane-ids.ts';
@@ -63,6 +63,8 @@ export interface NfqueuePlane {
   readonly state: Latest<NfqueuePlaneState>;
   /** The last attempt's failure, as long as it has not been made good. */
   problem(): SluiceError | undefined;
+  /** @returns undefined for a tenant without a container here */
+  markOf(tag: TenantTag): Mark | undefined;
   /** Makes the plane what these settings want, in turn behind what is under way. */
   settle(settings: PlaneSettings | undefined): Promise<void>;
   drops(): DropCount[];
@@ -103,11 +105,13 @@ export async function openNfqueuePlane(
   let told = '';
   /** Whether what another gear has left was taken away. */
   let forgotten = false;
+  let marks: ReadonlyMap<TenantTag, Mark> = new Map();
   let last: Promise<void> = Promise.resolve();
 
   /** What the workers go by: the cluster's settings, and what netd has bound. */
   function tell(known: PlaneSettings): void {
     const facts = factsOf(known, nft, table, markMask);
+    marks = new Map(facts.tenants.map(([index, tag]) => [tag, markOf(index, markMask)]));
     const { flows, ...wire } = wireRulesOf(options, known);
     const flowFacts: FlowFacts = { peers: peersOf(nft, table), tenants: facts.tenants };
     const text = JSON.stringify([facts, flowFacts]);
@@ -174,6 +178,7 @@ export async function openNfqueuePlane(
   return {
     state,
     problem: () => problem,
+    markOf: (tag) => marks.get(tag),
     settle,
     drops: () => countDrops(nft, table, workers?.counters().refused ?? []),
     counters: () => countersOf(workers),

@@ -1,21 +1,39 @@
 /** The daemon's socket API over the plane without eBPF: the same questions and answers as tagqueue/server.ts. */
 import type { Route } from '../../linux/local-routes.ts';
-import type { DropLog } from '../drops.ts';
+import type { DropNames } from '../drop-names.ts';
+import type { DropCount, DropLog } from '../drops.ts';
+import { guardMetrics, withGuard } from '../guard/counts.ts';
+import type { Guard } from '../guard/guard.ts';
 import { METRICS_TYPE, metricsText } from '../metrics.ts';
 import { dropEventRoutes, FENCED, UNFENCE } from '../server.ts';
 import type { NfqueuePlane } from './plane.ts';
 
-export function nfqueueRoutes(plane: NfqueuePlane, drops: DropLog): Route[] {
+/** What the daemon has besides the plane; a guard only where there is a cluster. */
+export interface NfqueueParts {
+  readonly drops: DropLog;
+  readonly names: DropNames;
+  readonly guard: Guard | undefined;
+}
+
+export function nfqueueRoutes(plane: NfqueuePlane, { drops, names, guard }: NfqueueParts): Route[] {
   const route = (path: string, handle: Route['handle']): Route => ({ method: 'GET', path, handle });
   return [
-    route('/v1/status', () => ({ json: statusOf(plane) })),
+    route('/v1/status', () => ({ json: { ...statusOf(plane), ...(guard && { guard: guard.status() }) } })),
     route('/v1/plane', ({ query, signal }) =>
       query.get('watch') === '1' ? { stream: followIds(plane, signal) } : { json: plane.state.get().ids },
     ),
-    route('/v1/drops', () => ({ json: { drops: plane.drops() } })),
+    route('/v1/drops', () => ({ json: { drops: counted(plane, names, guard) } })),
     ...dropEventRoutes(drops),
-    route('/metrics', () => ({ text: metricsOf(plane), contentType: METRICS_TYPE })),
+    route('/metrics', () => ({
+      text: [metricsOf(plane, counted(plane, names, guard)), guardMetrics(guard, names)].join(''),
+      contentType: METRICS_TYPE,
+    })),
   ];
+}
+
+function counted(plane: NfqueuePlane, names: DropNames, guard: Guard | undefined): DropCount[] {
+  const counts = plane.drops();
+  return guard === undefined ? counts : withGuard(counts, guard.counts(), names.tenantOf);
 }
 
 function statusOf(plane: NfqueuePlane): object {
@@ -46,10 +64,10 @@ async function* followIds(plane: NfqueuePlane, signal: AbortSignal): AsyncGenera
 }
 
 /** What both planes count, and how the queues keep up. */
-function metricsOf(plane: NfqueuePlane): string {
+function metricsOf(plane: NfqueuePlane, drops: readonly DropCount[]): string {
   const { tagged, verified, queueDrops, waiting, overruns, restarts } = plane.counters();
   const common = metricsText({
-    drops: plane.drops(),
+    drops,
     ...{ tagged, verified, guarded: plane.state.get().guarded },
   });
   const own = [
