@@ -63,16 +63,15 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
   const names = createDropNames(() => options.cluster?.view(), netd);
   const drops = openDropLog({ ...options, records: plane.refusals(), names });
   const accounting: Accounting | undefined = plane.ebpf && openAccounting(plane.ebpf.map, options);
-  // Probes read whose packet it is from the programs' maps.
   const { cluster } = options;
-  const prober = plane.ebpf && cluster && startProber({ ...options, ...cluster, plane: plane.ebpf });
+  const prober = cluster && startProber({ ...options, ...cluster, plane: plane.probed });
   const guard = cluster && startGuard(plane.guarded, drops, names, options, cluster);
   if (saved !== undefined) prober?.learn(saved);
   try {
     const routes =
       plane.ebpf && accounting
         ? tagqueueRoutes({ plane: plane.ebpf, drops, names, prober, accounting, guard })
-        : plane.routes({ drops, names, guard });
+        : plane.routes({ drops, names, guard, prober });
     const api = await serveLocal(tagqueueSocketOf(options.runDir), routes, options.log);
     void followSettings(plane, prober, file, options);
     if (options.cluster !== undefined)

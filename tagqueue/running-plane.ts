@@ -1,20 +1,24 @@
 /** Which plane enforces on this node, and how one takes over from the other: both judge until the old one may go. */
 
-import { lookupMap } from '../linux/bpf.ts';
+import { lookupMap, updateMap } from '../linux/bpf.ts';
 import { listLinks } from '../linux/links.ts';
 import type { Route } from '../linux/local-routes.ts';
 import { NETLINK_ROUTE, openNetlink } from '../linux/netlink.ts';
 import { openRing, type RingReader } from '../linux/ring.ts';
 import { listPrograms } from '../linux/tc.ts';
+import type { Ipv4 } from '../model/addresses.ts';
 import { asSluiceError, type SluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
+import { probeIndex } from '../model/mark.ts';
+import { PROBE_TAG } from '../model/names.ts';
 import type { GuardedPlane } from './guard/role.ts';
-import { indexKey } from './maps.ts';
+import { blockKey, decodeRoute, indexKey } from './maps.ts';
 import { PORT_GROUPS } from './nfqueue/names.ts';
 import { type Gear, openNfqueuePlane, removeNfqueuePlane } from './nfqueue/plane.ts';
 import { type NfqueueParts, nfqueueRoutes } from './nfqueue/server.ts';
 import { tcNameOf } from './observe.ts';
 import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
+import type { ProbedPlane } from './probes/prober.ts';
 import { removeEbpfPlane } from './remove.ts';
 import type { PlaneSettings } from './settings.ts';
 
@@ -32,6 +36,7 @@ export interface RunningPlane {
   /** Where it is eBPF: what only its programs and maps have. */
   readonly ebpf: Plane | undefined;
   readonly guarded: GuardedPlane;
+  readonly probed: ProbedPlane;
   /** Of the daemon's socket, where it is not eBPF. */
   routes(parts: NfqueueParts): Route[];
   /** Refused packets, from now on. */
@@ -77,6 +82,16 @@ async function openEbpf(
       ports: { map: plane.map('ports_by_index').id },
       markOf: (tag) => lookupMap(plane.map('marks'), indexKey(tag))?.readUInt32LE(0),
     },
+    probed: {
+      bearMark(): void {
+        updateMap(plane.map('tenants'), indexKey(probeIndex(options.markMask)), indexKey(PROBE_TAG));
+        updateMap(plane.map('marks'), indexKey(PROBE_TAG), indexKey(options.markMask));
+      },
+      nextHopTo(block): Ipv4 | undefined {
+        const way = lookupMap(plane.map('routes'), blockKey(block));
+        return way && decodeRoute(way).nextHop;
+      },
+    },
     routes: () => [],
     refusals: () => openRing(plane.map('drop_log')),
     keys: () => plane.state.get().keys,
@@ -103,6 +118,8 @@ async function openNfqueue(
   return {
     ebpf: undefined,
     guarded: { ports: { table: plane.state.get().ids.nfqueue.table }, markOf: plane.markOf },
+    // The workers know the probes' tenant from the start.
+    probed: { bearMark: () => undefined, nextHopTo: plane.nextHopTo },
     routes: (parts) => nfqueueRoutes(plane, parts),
     refusals: plane.refusals,
     keys: () => plane.state.get().keys,

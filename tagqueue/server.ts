@@ -52,16 +52,15 @@ export function tagqueueRoutes({ plane, drops, names, prober, accounting, guard 
     })),
     route('/v1/drops', () => ({ json: { drops: counted(plane, names, guard) } })),
     ...dropEventRoutes(drops),
-    ...(prober === undefined
-      ? []
-      : [
-          {
-            method: 'POST',
-            path: '/v1/probes/carriers',
-            handle: async () => ({ json: await prober.tryCarriers() }),
-          } as const,
-        ]),
+    ...carrierRoutes(prober),
   ];
+}
+
+/** Whether each carrier gets through to the peers, where there are any. */
+export function carrierRoutes(prober: Prober | undefined): Route[] {
+  if (prober === undefined) return [];
+  const handle: Route['handle'] = async () => ({ json: await prober.tryCarriers() });
+  return [{ method: 'POST', path: '/v1/probes/carriers', handle }];
 }
 
 /** Refused packets one by one, the same on every plane. */

@@ -33,6 +33,8 @@ const CHECKSUM = 10;
 const SOURCE = 12;
 const DESTINATION = 16;
 const PLAIN_BYTES = 20;
+/** Two of the option that does nothing (RFC 791). */
+const NO_OPERATIONS = 0x0101;
 /** Of a header with a tag and nothing else. */
 export const TAGGED_BYTES = PLAIN_BYTES + TAG_BYTES;
 const LONGEST_HEADER = 60;
@@ -79,6 +81,27 @@ export function judgeIn(tables: FenceTables, packet: Passage): Judgement {
   if (headerBytesOf(bytes, at) === PLAIN_BYTES) return UNTAGGED;
   if (!isPeers(tables, source)) return FOREIGN_SOURCE;
   return takeTag(tables, packet);
+}
+
+/**
+ * Fills the place of the tag that was taken off with options that mean nothing. The kernel has measured the header
+ * before it was changed and does not measure it again for what it keeps (ip_local_deliver_finish of net/ipv4/ip_input.c).
+ */
+export function keepHeaderLength(packet: Passage): void {
+  const { bytes } = packet;
+  const at = packet.at - TAG_BYTES;
+  for (let offset = 0; offset < PLAIN_BYTES; offset += 4)
+    bytes.setUint32(at + offset, bytes.getUint32(packet.at + offset));
+  const filled = at + PLAIN_BYTES;
+  for (let offset = 0; offset < TAG_BYTES; offset += 2) bytes.setUint16(filled + offset, NO_OPERATIONS);
+  const total = bytes.getUint16(at + TOTAL_LENGTH) + TAG_BYTES;
+  resizeHeader(bytes, at, headerBytesOf(bytes, at) + TAG_BYTES, total, sumOfTag(bytes, filled));
+  packet.at = at;
+  packet.length += TAG_BYTES;
+}
+
+export function isFor(address: number, { bytes, at }: Passage): boolean {
+  return bytes.getUint32(at + DESTINATION) === address;
 }
 
 function headerBytesOf(bytes: DataView, at: number): number {

@@ -7,12 +7,12 @@ import { queueCounters } from '../../linux/nfqueue.ts';
 import { type Nftables, openNftables } from '../../linux/nft.ts';
 import { watchNftables } from '../../linux/nft-watch.ts';
 import type { RingReader } from '../../linux/ring.ts';
-import type { Ipv4 } from '../../model/addresses.ts';
+import type { Cidr, Ipv4 } from '../../model/addresses.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { HeldKeys } from '../../model/keys.ts';
 import type { Log } from '../../model/log.ts';
-import { indexOfMark, type Mark, type MarkMask, markOf } from '../../model/mark.ts';
-import type { IfName, NodeName, TenantTag } from '../../model/names.ts';
+import { indexOfMark, type Mark, type MarkMask, markOf, probeIndex } from '../../model/mark.ts';
+import { type IfName, type NodeName, PROBE_TAG, type TenantTag } from '../../model/names.ts';
 import type { DropCount } from '../drops.ts';
 import { createLatest, type Latest } from '../latest.ts';
 import type { NfqueuePlaneIds } from '../plane-ids.ts';
@@ -65,6 +65,8 @@ export interface NfqueuePlane {
   problem(): SluiceError | undefined;
   /** @returns undefined for a tenant without a container here */
   markOf(tag: TenantTag): Mark | undefined;
+  /** By whom packets for a block leave. */
+  nextHopTo(block: Cidr): Ipv4 | undefined;
   /** Makes the plane what these settings want, in turn behind what is under way. */
   settle(settings: PlaneSettings | undefined): Promise<void>;
   drops(): DropCount[];
@@ -179,6 +181,7 @@ export async function openNfqueuePlane(
     state,
     problem: () => problem,
     markOf: (tag) => marks.get(tag),
+    nextHopTo: (block) => listBlocks(nft, table).get(block)?.nextHop,
     settle,
     drops: () => countDrops(nft, table, workers?.counters().refused ?? []),
     counters: () => countersOf(workers),
@@ -245,7 +248,10 @@ function factsOf(
   const tenants = new Map([...listPorts(nft, table).values()].map(({ mark, tag }) => [mark, tag]));
   return {
     ...{ internalPool, ownBlock, keys, markMask },
-    tenants: [...tenants].map(([mark, tag]) => [indexOfMark(mark, markMask), tag]),
+    tenants: [
+      ...[...tenants].map(([mark, tag]) => [indexOfMark(mark, markMask), tag] as const),
+      [probeIndex(markMask), PROBE_TAG],
+    ],
     peerBlocks: [...listBlocks(nft, table).keys()],
   };
 }

@@ -5,7 +5,9 @@ import type { DropCount, DropLog } from '../drops.ts';
 import { guardMetrics, withGuard } from '../guard/counts.ts';
 import type { Guard } from '../guard/guard.ts';
 import { METRICS_TYPE, metricsText } from '../metrics.ts';
-import { dropEventRoutes, FENCED, UNFENCE } from '../server.ts';
+import { probeMetricsText } from '../probes/metrics.ts';
+import type { Prober } from '../probes/prober.ts';
+import { carrierRoutes, dropEventRoutes, FENCED, UNFENCE } from '../server.ts';
 import type { NfqueuePlane } from './plane.ts';
 
 /** What the daemon has besides the plane; a guard only where there is a cluster. */
@@ -13,19 +15,31 @@ export interface NfqueueParts {
   readonly drops: DropLog;
   readonly names: DropNames;
   readonly guard: Guard | undefined;
+  readonly prober: Prober | undefined;
 }
 
-export function nfqueueRoutes(plane: NfqueuePlane, { drops, names, guard }: NfqueueParts): Route[] {
+export function nfqueueRoutes(plane: NfqueuePlane, { drops, names, guard, prober }: NfqueueParts): Route[] {
   const route = (path: string, handle: Route['handle']): Route => ({ method: 'GET', path, handle });
   return [
-    route('/v1/status', () => ({ json: { ...statusOf(plane), ...(guard && { guard: guard.status() }) } })),
+    route('/v1/status', () => ({
+      json: {
+        ...statusOf(plane),
+        ...(prober && { probes: prober.findings.report() }),
+        ...(guard && { guard: guard.status() }),
+      },
+    })),
     route('/v1/plane', ({ query, signal }) =>
       query.get('watch') === '1' ? { stream: followIds(plane, signal) } : { json: plane.state.get().ids },
     ),
     route('/v1/drops', () => ({ json: { drops: counted(plane, names, guard) } })),
     ...dropEventRoutes(drops),
+    ...carrierRoutes(prober),
     route('/metrics', () => ({
-      text: [metricsOf(plane, counted(plane, names, guard)), guardMetrics(guard, names)].join(''),
+      text: [
+        metricsOf(plane, counted(plane, names, guard)),
+        guardMetrics(guard, names),
+        prober === undefined ? '' : probeMetricsText(prober.findings),
+      ].join(''),
       contentType: METRICS_TYPE,
     })),
   ];

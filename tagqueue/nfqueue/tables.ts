@@ -1,5 +1,12 @@
 /** What the packet path goes by, laid out so that a look-up is an index or a few comparisons. */
-import { type Cidr, cidrNetwork, cidrPrefix, type Ipv4, ipv4ToBytes } from '../../model/addresses.ts';
+import {
+  type Cidr,
+  cidrGateway,
+  cidrNetwork,
+  cidrPrefix,
+  type Ipv4,
+  ipv4ToBytes,
+} from '../../model/addresses.ts';
 import type { ClusterKeys } from '../../model/keys.ts';
 import type { TenantTag } from '../../model/names.ts';
 
@@ -24,6 +31,8 @@ export interface FenceTables {
   readonly poolMask: number;
   readonly own: number;
   readonly ownMask: number;
+  /** The host's own address inside, where probes end. */
+  readonly gateway: number;
   /** The epoch to tag with. */
   readonly epoch: number;
   /** Four words for each epoch. */
@@ -50,6 +59,7 @@ export function tablesOf(facts: FenceFacts): FenceTables {
   return {
     ...{ pool: numberOf(cidrNetwork(internalPool)), poolMask: maskOf(internalPool) },
     ...{ own: numberOf(cidrNetwork(ownBlock)), ownMask: maskOf(ownBlock) },
+    gateway: numberOf(cidrGateway(ownBlock)),
     epoch: keys.current,
     ...keyTables(keys),
     ...{ markMask, markShift, tagOfIndex },

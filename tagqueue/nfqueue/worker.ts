@@ -5,7 +5,16 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type Nfqueue, openNfqueue } from '../../linux/nfqueue.ts';
 import { NF_ACCEPT, NF_DROP, type QueuedPacket } from '../../linux/nfqueue-message.ts';
-import { ALLOWED, type Judgement, judgeIn, judgeOut, type Passage, TAGGED_BYTES } from './codec.ts';
+import {
+  ALLOWED,
+  isFor,
+  type Judgement,
+  judgeIn,
+  judgeOut,
+  keepHeaderLength,
+  type Passage,
+  TAGGED_BYTES,
+} from './codec.ts';
 import { writeRefusal } from './refusal.ts';
 import { COUNTER, count, sharedMemory, WORD } from './shared.ts';
 import { type FenceFacts, type FenceTables, tablesOf } from './tables.ts';
@@ -53,7 +62,7 @@ export function runWorker({ queue: number, shared, facts }: WorkerTask, port: Me
     const judgement = judge(tables, packet, passage);
     if (judgement === ALLOWED) {
       if (passage.changed) count(counters, packet.hook === POSTROUTING ? COUNTER.tagged : COUNTER.verified);
-      letThrough(queue, packet, passage);
+      letThrough(queue, packet, passage, tables);
       return;
     }
     count(counters, judgement);
@@ -80,8 +89,9 @@ function judge(tables: FenceTables, packet: QueuedPacket, passage: Passage): Jud
   return packet.hook === PREROUTING ? judgeIn(tables, passage) : judgeOut(tables, passage);
 }
 
-function letThrough(queue: Nfqueue, packet: QueuedPacket, passage: Passage): void {
+function letThrough(queue: Nfqueue, packet: QueuedPacket, passage: Passage, { gateway }: FenceTables): void {
   if (passage.changed) {
+    if (packet.hook === PREROUTING && isFor(gateway, passage)) keepHeaderLength(passage);
     padShort(passage);
     queue.acceptMangled(packet.id, passage.at, passage.length, passage.mark);
   } else if (passage.mark !== packet.mark) queue.decide(packet.id, NF_ACCEPT, passage.mark);

@@ -1,12 +1,11 @@
 /** Proves the fence against the other nodes, round after round, and answers their probes (docs/probes.md). */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listNeighbours } from '../../linux/addressing.ts';
-import { lookupMap, updateMap } from '../../linux/bpf.ts';
 import { findLink } from '../../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../../linux/netlink.ts';
 import { type Netns, openNetns } from '../../linux/netns.ts';
 import { type Channel, type Destination, type Guise, openChannel } from '../../linux/probe-sockets.ts';
-import { cidrGateway, type Ipv4 } from '../../model/addresses.ts';
+import { type Cidr, cidrGateway, type Ipv4 } from '../../model/addresses.ts';
 import { CARRIER_ROOM, type Carrier } from '../../model/carrier.ts';
 import type { ClusterNode } from '../../model/cluster.ts';
 import type { NodeView } from '../../model/cluster-changes.ts';
@@ -14,10 +13,8 @@ import type { Config } from '../../model/config.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import { decodeProbe, encodeProbe, FENCE_PROBE_PORT } from '../../model/fence-probe.ts';
 import type { Log } from '../../model/log.ts';
-import { type MarkMask, probeIndex } from '../../model/mark.ts';
-import { type IfName, type NodeName, PROBE_TAG } from '../../model/names.ts';
-import { blockKey, decodeRoute, indexKey } from '../maps.ts';
-import type { Plane } from '../plane.ts';
+import type { MarkMask } from '../../model/mark.ts';
+import type { IfName, NodeName } from '../../model/names.ts';
 import type { PlaneSettings } from '../settings.ts';
 import { type PeerCarriers, tryCarriers } from './carriers.ts';
 import { createEchoes } from './echoes.ts';
@@ -26,6 +23,14 @@ import { createFindings, type Findings } from './findings.ts';
 import { createKeyMemory } from './keys.ts';
 import { roundsForAll, takeTurn } from './rounds.ts';
 
+/** What probes need of the plane. */
+export interface ProbedPlane {
+  /** Makes the probes' tenant known, who has no container. Repeating it is no error. */
+  bearMark(): void;
+  /** By whom packets for a block leave; undefined: nobody has told yet. */
+  nextHopTo(block: Cidr): Ipv4 | undefined;
+}
+
 export interface ProberOptions {
   readonly node: NodeName;
   readonly uplink: IfName;
@@ -33,7 +38,7 @@ export interface ProberOptions {
   /** UDP port of the carrier `vxlan`. */
   readonly vxlanPort: number;
   readonly probes: Config['probes'];
-  readonly plane: Pick<Plane, 'map'>;
+  readonly plane: ProbedPlane;
   view(): NodeView | undefined;
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -77,12 +82,6 @@ export function startProber(options: ProberOptions): Prober {
 
   const peers = (): readonly ClusterNode[] => whoCanProve([...(options.view()?.nodes.values() ?? [])], node);
 
-  /** The probes' tenant is nobody's, and the only one that is in the maps without a container. */
-  function bearMark(): void {
-    updateMap(plane.map('tenants'), indexKey(probeIndex(markMask)), indexKey(PROBE_TAG));
-    updateMap(plane.map('marks'), indexKey(PROBE_TAG), indexKey(markMask));
-  }
-
   const answers = createAllowance(ANSWERS_A_SECOND);
   function listen(data: Buffer, from: Destination, atNs: bigint): void {
     const message = decodeProbe(data);
@@ -114,7 +113,7 @@ export function startProber(options: ProberOptions): Prober {
     const guise = { mark: markMask, source: cidrGateway(settings.ownBlock) };
     const channel = await mouth.open(guise);
     if (channel === undefined) return undefined;
-    bearMark();
+    plane.bearMark();
     return {
       ...{ netns, uplink, uplinkMac: link.mac, uplinkMtu: link.mtu, guise, channel, echoes, keys: present },
       ...{ host: settings.uplinkAddress, vxlanPort, carrier: settings.carrier },
@@ -183,12 +182,11 @@ function whoCanProve(nodes: readonly ClusterNode[], self: NodeName): readonly Cl
 
 async function nextHopMacOf(
   route: Netlink,
-  plane: Pick<Plane, 'map'>,
+  plane: ProbedPlane,
   uplink: IfName,
   { internalBlock, uplinkAddress }: ClusterNode,
 ): ReturnType<Target['nextHopMac']> {
-  const way = lookupMap(plane.map('routes'), blockKey(internalBlock));
-  const nextHop = way === undefined ? uplinkAddress : decodeRoute(way).nextHop;
+  const nextHop = plane.nextHopTo(internalBlock) ?? uplinkAddress;
   const dev = (await findLink(route, uplink))?.index;
   const neighbours = await listNeighbours(route);
   return neighbours.find((one) => one.dev === dev && one.address === nextHop)?.mac;
