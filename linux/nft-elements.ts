@@ -1,8 +1,11 @@
-/** Reads the elements of an nftables set, and when anything has changed: for threads that look at every packet, without libnftables. */
+/**
+ * Reads nftables without libnftables: elements of a set and whether anything has changed, for threads that look at every
+ * packet; and named counters, all 64 bits of them, which JSON readers would round.
+ */
 import { closeSync } from 'node:fs';
 import { SluiceError } from '../model/errors.ts';
 import { bind, MSG_DONTWAIT, receive, SOCK_CLOEXEC, SOCK_RAW, sendto, socket } from './libc.ts';
-import { attribute, cString, NETLINK_NETFILTER, parseAttributes, text } from './netlink.ts';
+import { attribute, cString, NETLINK_NETFILTER, parseAttributes, text, u32be } from './netlink.ts';
 
 const AF_NETLINK = 16;
 const SOCKADDR_NL_BYTES = 12;
@@ -11,12 +14,25 @@ const MESSAGE_HEAD_BYTES = 16;
 const HEAD_BYTES = MESSAGE_HEAD_BYTES + 4;
 const NLM_F_REQUEST = 1;
 const NLM_F_DUMP = 0x300;
+const NLM_F_DUMP_INTR = 0x10;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NFNL_SUBSYS_NFTABLES = 10;
 /** linux/netfilter/nf_tables.h */
 const NFT_MSG_GETSETELEM = 13;
 const NFT_MSG_GETGEN = 16;
+const NFT_MSG_GETTABLE = 1;
+const NFT_MSG_GETOBJ = 19;
+const NFTA_TABLE_NAME = 1;
+const NFTA_TABLE_HANDLE = 4;
+const NFTA_OBJ_TABLE = 1;
+const NFTA_OBJ_NAME = 2;
+const NFTA_OBJ_TYPE = 3;
+const NFTA_OBJ_DATA = 4;
+const NFTA_OBJ_USERDATA = 8;
+const NFT_OBJECT_COUNTER = 1;
+const NFTA_COUNTER_BYTES = 1;
+const NFTA_COUNTER_PACKETS = 2;
 const NFTA_SET_ELEM_LIST_TABLE = 1;
 const NFTA_SET_ELEM_LIST_SET = 2;
 const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
@@ -25,12 +41,14 @@ const NFTA_SET_ELEM_KEY = 1;
 const NFTA_SET_ELEM_USERDATA = 6;
 const NFTA_DATA_VALUE = 1;
 const NFTA_GEN_ID = 1;
-/** libnftnl/udata.h: type, length, text with its end. */
-const UDATA_SET_ELEM_COMMENT = 0;
+/** libnftnl/udata.h, of elements and of objects: type, length, text with its end. */
+const UDATA_COMMENT = 0;
 /** linux/netfilter.h */
 const FAMILIES = { bridge: 7, ip: 2 } as const;
 /** A dump comes in parts no larger than the buffer of the reader, and no larger than 32 KiB. */
 const LARGEST_PART = 65_536;
+/** Rules that change faster than they can be read this often are not going to settle. */
+const DUMP_TRIES = 16;
 
 export interface SetElement {
   /** As the kernel has it: an interface's number, for one, in host byte order. */
@@ -39,12 +57,31 @@ export interface SetElement {
   readonly comment: string;
 }
 
+export interface NamedCounter {
+  readonly name: string;
+  readonly comment: string;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export interface CountersOfTable {
+  /** No other table of this namespace ever has it. */
+  readonly handle: bigint;
+  readonly counters: readonly NamedCounter[];
+}
+
 /** Each call is answered before it returns: some microseconds, and some more for every hundred elements. */
 export interface NftElements extends Disposable {
   /** Another number after every change of nftables in this namespace, whoever made it. */
   generation(): number;
   /** @returns undefined when there is no such set */
   list(family: keyof typeof FAMILIES, table: string, set: string): SetElement[] | undefined;
+  /**
+   * All named counters of a table at one moment.
+   * @returns undefined when there is no such table
+   * @throws SluiceError `kernel_refused` when nftables changes all the time
+   */
+  counters(family: keyof typeof FAMILIES, table: string): CountersOfTable | undefined;
 }
 
 /** Opens in the current network namespace. */
@@ -65,6 +102,32 @@ export function openNftElements(): NftElements {
       yield* messagesOf(into.subarray(0, length));
     }
   }
+  function handleOf(family: number, table: string): bigint | undefined {
+    let handle: bigint | undefined;
+    const name = attribute(NFTA_TABLE_NAME, text(table));
+    for (const message of answers(requestOf(NFT_MSG_GETTABLE, 0, family, [name])))
+      if (message.readUInt16LE(4) !== NLMSG_ERROR)
+        handle = parseAttributes(message.subarray(HEAD_BYTES)).get(NFTA_TABLE_HANDLE)?.readBigUInt64BE();
+    return handle;
+  }
+
+  /** @returns undefined when something changed meanwhile */
+  function dumpCounters(family: number, table: string): NamedCounter[] | undefined {
+    const which = [
+      attribute(NFTA_OBJ_TABLE, text(table)),
+      attribute(NFTA_OBJ_TYPE, u32be(NFT_OBJECT_COUNTER)),
+    ];
+    const found: NamedCounter[] = [];
+    let changed = false;
+    for (const message of answers(requestOf(NFT_MSG_GETOBJ, NLM_F_DUMP, family, which))) {
+      if ((message.readUInt16LE(6) & NLM_F_DUMP_INTR) !== 0) changed = true;
+      const type = message.readUInt16LE(4);
+      if (type === NLMSG_ERROR) changed = true;
+      else if (type !== NLMSG_DONE) found.push(...counterOf(message));
+    }
+    return changed ? undefined : found;
+  }
+
   return {
     generation(): number {
       let generation: number | undefined;
@@ -87,6 +150,16 @@ export function openNftElements(): NftElements {
       }
       return missing ? undefined : found;
     },
+    counters(family, table): CountersOfTable | undefined {
+      for (let tries = 0; tries < DUMP_TRIES; tries++) {
+        const handle = handleOf(FAMILIES[family], table);
+        if (handle === undefined) return undefined;
+        const counters = dumpCounters(FAMILIES[family], table);
+        if (counters !== undefined && handleOf(FAMILIES[family], table) === handle)
+          return { handle, counters };
+      }
+      throw refused(`list the counters of ${table}: they kept changing`);
+    },
     [Symbol.dispose]: () => closeSync(fd),
   };
 }
@@ -108,6 +181,18 @@ function* messagesOf(datagram: Buffer): Generator<Buffer> {
     yield datagram.subarray(at, at + length);
     at += (length + 3) & ~3;
   }
+}
+
+function counterOf(message: Buffer): NamedCounter[] {
+  const parts = parseAttributes(message.subarray(HEAD_BYTES));
+  const data = parseAttributes(parts.get(NFTA_OBJ_DATA) ?? Buffer.alloc(0));
+  const [name, packets, bytes] = [
+    parts.get(NFTA_OBJ_NAME),
+    data.get(NFTA_COUNTER_PACKETS)?.readBigUInt64BE(),
+    data.get(NFTA_COUNTER_BYTES)?.readBigUInt64BE(),
+  ];
+  if (name === undefined || packets === undefined || bytes === undefined) return [];
+  return [{ name: cString(name), comment: commentIn(parts.get(NFTA_OBJ_USERDATA)), packets, bytes }];
 }
 
 function elementsOf(message: Buffer): SetElement[] {
@@ -138,7 +223,7 @@ function attributesOf(data: Buffer): (readonly [number, Buffer])[] {
 function commentIn(udata: Buffer | undefined): string {
   for (let at = 0; udata !== undefined && at + 2 <= udata.length; ) {
     const end = at + 2 + udata.readUInt8(at + 1);
-    if (udata.readUInt8(at) === UDATA_SET_ELEM_COMMENT) return cString(udata.subarray(at + 2, end));
+    if (udata.readUInt8(at) === UDATA_COMMENT) return cString(udata.subarray(at + 2, end));
     at = end;
   }
   return '';

@@ -7,7 +7,6 @@ import { asSluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
 import type { Log } from '../model/log.ts';
 import type { IfName } from '../model/names.ts';
-import type { Accounting } from './accounts/collector.ts';
 import { openAccounting } from './accounts/open.ts';
 import { createDropNames } from './drop-names.ts';
 import { reportDrops } from './drop-report.ts';
@@ -62,16 +61,16 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
   const netd = localClient(`${options.runDir}/netd.sock`, { timeoutMs: NETD_WITHIN_MS });
   const names = createDropNames(() => options.cluster?.view(), netd);
   const drops = openDropLog({ ...options, records: plane.refusals(), names });
-  const accounting: Accounting | undefined = plane.ebpf && openAccounting(plane.ebpf.map, options);
+  const accounting = openAccounting(plane.counting, options);
   const { cluster } = options;
   const prober = cluster && startProber({ ...options, ...cluster, plane: plane.probed });
   const guard = cluster && startGuard(plane.guarded, drops, names, options, cluster);
   if (saved !== undefined) prober?.learn(saved);
   try {
     const routes =
-      plane.ebpf && accounting
+      plane.ebpf !== undefined
         ? tagqueueRoutes({ plane: plane.ebpf, drops, names, prober, accounting, guard })
-        : plane.routes({ drops, names, guard, prober });
+        : plane.routes({ drops, names, guard, prober, accounting });
     const api = await serveLocal(tagqueueSocketOf(options.runDir), routes, options.log);
     void followSettings(plane, prober, file, options);
     if (options.cluster !== undefined)
@@ -82,7 +81,7 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
     await guard?.close();
     drops.close();
     netd.close();
-    accounting?.close();
+    accounting.close();
     await plane.close();
   }
 }

@@ -6,10 +6,11 @@ import { listLinks } from '../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../linux/netlink.ts';
 import { detachProgram, listPrograms, removeIdleClsact } from '../linux/tc.ts';
 import type { NodeName } from '../model/names.ts';
-import { collectLast } from './accounts/open.ts';
+import { collectFromPins, collectFromTable, type LastCollection } from './accounts/open.ts';
 import { GUARD_CHAIN } from './guard/chain.ts';
 import { rulesFileOf } from './guard/role.ts';
 import { PROGRAM_NAMES } from './maps.ts';
+import { fenceTable } from './nfqueue/names.ts';
 import { removeNfqueuePlane } from './nfqueue/plane.ts';
 import { tcNameOf } from './observe.ts';
 import { bpffsOf, pinDirectoryOf } from './pins.ts';
@@ -22,8 +23,11 @@ import { settingsFileOf } from './settings.ts';
  */
 export async function removePlane(node: NodeName, runDir: string, stateDir: string): Promise<boolean> {
   try {
-    const programs = await removeEbpfPlane(node, runDir, stateDir);
-    const rules = await removeNfqueuePlane(node);
+    const last = { stateDir, leftover: false };
+    const programs = await removeEbpfPlane(node, runDir, () =>
+      collectFromPins(pinDirectoryOf(runDir, node), last),
+    );
+    const rules = await removeRules(node, last);
     const guard = await removeGuard(stateDir);
     return programs || rules || guard;
   } finally {
@@ -33,10 +37,15 @@ export async function removePlane(node: NodeName, runDir: string, stateDir: stri
 
 /**
  * Takes the programs and maps away, and leaves what the node knows of the cluster.
+ * @param settle  called when nothing is counted any more, and the counters are still there
  * @returns false when there were none
- * @throws SluiceError `kernel_refused`; `store_failed` when the last of what was counted could not be written down
+ * @throws SluiceError `kernel_refused`
  */
-export async function removeEbpfPlane(node: NodeName, runDir: string, stateDir: string): Promise<boolean> {
+export async function removeEbpfPlane(
+  node: NodeName,
+  runDir: string,
+  settle: () => void = () => undefined,
+): Promise<boolean> {
   let found = listPins(pinDirectoryOf(runDir, node)).length > 0;
   const route = openNetlink(NETLINK_ROUTE);
   try {
@@ -45,10 +54,20 @@ export async function removeEbpfPlane(node: NodeName, runDir: string, stateDir: 
     route.close();
   }
   try {
-    collectLast(pinDirectoryOf(runDir, node), stateDir);
+    settle();
   } finally {
     removePins(pinDirectoryOf(runDir, node));
     if (listPins(bpffsOf(runDir)).length === 0) unmountBpffs(bpffsOf(runDir));
+  }
+  return found;
+}
+
+async function removeRules(node: NodeName, last: LastCollection): Promise<boolean> {
+  let found = false;
+  try {
+    collectFromTable(fenceTable(node), last);
+  } finally {
+    found = await removeNfqueuePlane(node);
   }
   return found;
 }

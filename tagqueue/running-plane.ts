@@ -11,12 +11,16 @@ import { asSluiceError, type SluiceError } from '../model/errors.ts';
 import type { HeldKeys } from '../model/keys.ts';
 import { probeIndex } from '../model/mark.ts';
 import { PROBE_TAG } from '../model/names.ts';
+import type { CountingKernel } from './accounts/collector.ts';
+import { countingKernel } from './accounts/kernel.ts';
+import { collectFromPins, collectFromTable, type LastCollection } from './accounts/open.ts';
 import type { GuardedPlane } from './guard/role.ts';
 import { blockKey, decodeRoute, indexKey } from './maps.ts';
-import { PORT_GROUPS } from './nfqueue/names.ts';
+import { fenceTable, PORT_GROUPS } from './nfqueue/names.ts';
 import { type Gear, openNfqueuePlane, removeNfqueuePlane } from './nfqueue/plane.ts';
 import { type NfqueueParts, nfqueueRoutes } from './nfqueue/server.ts';
 import { tcNameOf } from './observe.ts';
+import { pinDirectoryOf } from './pins.ts';
 import { openPlane, type Plane, type PlaneOptions } from './plane.ts';
 import type { ProbedPlane } from './probes/prober.ts';
 import { removeEbpfPlane } from './remove.ts';
@@ -37,6 +41,7 @@ export interface RunningPlane {
   readonly ebpf: Plane | undefined;
   readonly guarded: GuardedPlane;
   readonly probed: ProbedPlane;
+  readonly counting: CountingKernel;
   /** Of the daemon's socket, where it is not eBPF. */
   routes(parts: NfqueueParts): Route[];
   /** Refused packets, from now on. */
@@ -71,6 +76,7 @@ async function openEbpf(
   settings: PlaneSettings | undefined,
 ): Promise<RunningPlane> {
   const plane = await openPlane(options, settings);
+  settleFormer(options, (last) => collectFromTable(fenceTable(options.node), last));
   const takeover = takeOver(options, async () => {
     if (!plane.state.get().guarded || !(await allPortsFenced())) return false;
     await removeNfqueuePlane(options.node);
@@ -82,6 +88,7 @@ async function openEbpf(
       ports: { map: plane.map('ports_by_index').id },
       markOf: (tag) => lookupMap(plane.map('marks'), indexKey(tag))?.readUInt32LE(0),
     },
+    counting: countingKernel(plane.map),
     probed: {
       bearMark(): void {
         updateMap(plane.map('tenants'), indexKey(probeIndex(options.markMask)), indexKey(PROBE_TAG));
@@ -110,9 +117,10 @@ async function openNfqueue(
   settings: PlaneSettings | undefined,
 ): Promise<RunningPlane> {
   const plane = await openNfqueuePlane(options, settings);
+  settleFormer(options, (last) => collectFromPins(pinDirectoryOf(options.runDir, options.node), last));
   const takeover = takeOver(options, async () => {
     if (!plane.state.get().guarded) return false;
-    await removeEbpfPlane(options.node, options.runDir, options.stateDir);
+    await removeEbpfPlane(options.node, options.runDir);
     return true;
   });
   return {
@@ -120,6 +128,7 @@ async function openNfqueue(
     guarded: { ports: { table: plane.state.get().ids.nfqueue.table }, markOf: plane.markOf },
     // The workers know the probes' tenant from the start.
     probed: { bearMark: () => undefined, nextHopTo: plane.nextHopTo },
+    counting: plane.counting,
     routes: (parts) => nfqueueRoutes(plane, parts),
     refusals: plane.refusals,
     keys: () => plane.state.get().keys,
@@ -130,6 +139,15 @@ async function openNfqueue(
       await plane.close();
     },
   };
+}
+
+/** What the former plane has counted is written down before this one counts: afterwards nobody could tell what both did. */
+function settleFormer({ stateDir, log }: RunningPlaneOptions, collect: (last: LastCollection) => void): void {
+  try {
+    collect({ stateDir, leftover: true });
+  } catch (error) {
+    log.error({ reason: asSluiceError(error).message }, 'the last figures of the former plane are lost');
+  }
 }
 
 const TAKEOVER_MS = 100;

@@ -91,7 +91,7 @@ export const UNFENCE = 'if it is to be trusted again, at the server: sluice node
 /** `ready` means that the fence stands whole, ports and uplink; usage that cannot be written down waits in the kernel. */
 function statusOf(plane: Plane, accounting: Accounting): object {
   const { guarded, ids, keys, fenced } = plane.state.get();
-  const [problem, usageProblem] = [plane.problem(), accounting.problem()];
+  const problem = plane.problem();
   return {
     node: ids.node,
     ready: guarded && problem === undefined && !fenced,
@@ -102,8 +102,14 @@ function statusOf(plane: Plane, accounting: Accounting): object {
     keys,
     ...(fenced && { reason: FENCED, hint: UNFENCE }),
     ...(problem && { problem: told(problem) }),
-    ...(usageProblem && { usageProblem: told(usageProblem) }),
+    ...usageProblemOf(accounting),
   };
+}
+
+/** Why usage waits in the kernel, if it does. */
+export function usageProblemOf(accounting: Accounting): object {
+  const problem = accounting.problem();
+  return problem === undefined ? {} : { usageProblem: told(problem) };
 }
 
 function told({ code, message, hint }: SluiceError): object {

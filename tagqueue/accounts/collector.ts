@@ -10,9 +10,9 @@ import {
   type UsageQuestion,
   type UsageRow,
 } from '../../model/usage.ts';
-import type { UsageStore } from '../../store/usage.ts';
+import type { UsageBooks, UsageStore } from '../../store/usage.ts';
 import { findEndings } from './endings.ts';
-import { type CountedAccounts, planLedger } from './ledger.ts';
+import { type CountedAccounts, type LedgerEntry, planLedger } from './ledger.ts';
 
 /** The kernel's side of the accounts. */
 export interface CountingKernel {
@@ -30,6 +30,8 @@ export interface CollectorOptions {
   readonly openBooks: () => UsageStore;
   /** Days after which the hours of an account are forgotten; undefined: not now. */
   readonly keepDays: number | undefined;
+  /** Only goes on with what was last read here, and begins and ends nothing: another plane counts by now. */
+  readonly leftover?: boolean;
   /** How long a port must be gone before its account is. */
   readonly graceMs: number;
   /** Unix ms, and ms of a clock that never goes backwards. */
@@ -56,6 +58,7 @@ export function createCollector({
   kernel,
   openBooks,
   keepDays,
+  leftover = false,
   graceMs,
   now,
   uptime,
@@ -73,11 +76,8 @@ export function createCollector({
     return books().write((page) => {
       const known = page.known();
       const counted = kernel.read();
-      for (const entry of planLedger(known, counted)) {
-        if (entry.do === 'open') page.open(entry.account, entry.owner);
-        else if (entry.do === 'credit') page.credit(entry.account, hour, entry, entry.amount);
-        else page.closeAccount(entry.account);
-      }
+      const entries = leftover ? continuing(known, counted) : planLedger(known, counted);
+      for (const entry of entries) enter(page, hour, entry);
       if (keepDays !== undefined && expiredIn !== hour) page.expire(hour - keepDays * DAY_MS);
       return endable(known, counted);
     });
@@ -98,6 +98,17 @@ export function createCollector({
     totals: () => books().totals(),
     close: () => opened?.close(),
   };
+}
+
+function enter(page: UsageBooks, hour: number, entry: LedgerEntry): void {
+  if (entry.do === 'open') page.open(entry.account, entry.owner);
+  else if (entry.do === 'credit') page.credit(entry.account, hour, entry, entry.amount);
+  else page.closeAccount(entry.account);
+}
+
+/** Of accounts that were last read here, and of no others. */
+function continuing(known: ReadonlyMap<AccountId, KnownAccount>, counted: CountedAccounts): LedgerEntry[] {
+  return planLedger(known, counted).filter(({ account }) => known.get(account)?.source === counted.source);
 }
 
 /** Accounts that are written down, and owners without an account: whoever was to make it died before. */

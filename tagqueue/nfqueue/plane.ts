@@ -13,11 +13,13 @@ import type { HeldKeys } from '../../model/keys.ts';
 import type { Log } from '../../model/log.ts';
 import { indexOfMark, type Mark, type MarkMask, markOf, probeIndex } from '../../model/mark.ts';
 import { type IfName, type NodeName, PROBE_TAG, type TenantTag } from '../../model/names.ts';
+import type { CountingKernel } from '../accounts/collector.ts';
 import type { DropCount } from '../drops.ts';
 import { createLatest, type Latest } from '../latest.ts';
 import type { NfqueuePlaneIds } from '../plane-ids.ts';
 import { DROP_REASONS, meaningOfReason, numberOfReason } from '../reasons.ts';
 import type { PlaneSettings } from '../settings.ts';
+import { tableCountingKernel } from './accounts.ts';
 import { type FlowFacts, flowFactsScript, noFlowScript } from './flow-rules.ts';
 import { chainNames, counterOf, fenceTable, flowPort, flowTunnel } from './names.ts';
 import { commonScript, removePortsScript } from './port-rules.ts';
@@ -70,6 +72,8 @@ export interface NfqueuePlane {
   /** Makes the plane what these settings want, in turn behind what is under way. */
   settle(settings: PlaneSettings | undefined): Promise<void>;
   drops(): DropCount[];
+  /** What containers send and receive. */
+  readonly counting: CountingKernel;
   counters(): NfqueueCounters;
   /** Packets refused at the uplink, from now on; those refused at ports are only counted. */
   refusals(): RingReader;
@@ -183,6 +187,7 @@ export async function openNfqueuePlane(
     markOf: (tag) => marks.get(tag),
     nextHopTo: (block) => listBlocks(nft, table).get(block)?.nextHop,
     settle,
+    counting: tableCountingKernel(nft, table),
     drops: () => countDrops(nft, table, workers?.counters().refused ?? []),
     counters: () => countersOf(workers),
     refusals: () => lateReader(() => workers),

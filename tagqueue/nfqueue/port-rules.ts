@@ -8,7 +8,9 @@ import type { Mark } from '../../model/mark.ts';
 import { TenantTag } from '../../model/names.ts';
 import type { AccountId } from '../../model/usage.ts';
 import type { BlockRoute, PortBinding } from '../maps.ts';
+import type { AccountName } from '../port-binding.ts';
 import { DROP_REASONS, type DropReason } from '../reasons.ts';
+import { ACCOUNT_MAPS, leaveAccountScript, openAccountScript } from './account-rules.ts';
 import { counterOf, PORT_GROUPS } from './names.ts';
 
 export interface PortRules {
@@ -27,6 +29,8 @@ export interface CommonRules extends PortRules {
   readonly flowPort?: number | undefined;
 }
 
+/** Right behind: what gets there has passed the fence. */
+const COUNTED = -449;
 /** Before br_netfilter (0) hands a frame to the IP tables, and before everybody else's rules. */
 const FIRST = -450;
 const IPV6 = 0x86dd;
@@ -51,6 +55,8 @@ export function commonScript(rules: CommonRules): string {
   const bases = {
     judge_senders: `type filter hook prerouting priority ${FIRST}; policy accept;`,
     judge_receivers: `type filter hook postrouting priority ${FIRST}; policy accept;`,
+    count_sent: `type filter hook prerouting priority ${COUNTED}; policy accept;`,
+    count_received: `type filter hook postrouting priority ${COUNTED}; policy accept;`,
     // Frames to most groups that no bridge forwards go to the host at once, past prerouting (net/bridge/br_input.c).
     judge_kept: `type filter hook input priority ${FIRST}; policy accept;`,
   };
@@ -59,6 +65,7 @@ export function commonScript(rules: CommonRules): string {
     `set ${BLOCKS} { type ipv4_addr . inet_service; }`,
     `map ${SENDERS} { type iface_index : verdict; }`,
     `map ${RECEIVERS} { type iface_index : verdict; }`,
+    ...Object.values(ACCOUNT_MAPS).map((map) => `map ${map} { type iface_index : counter; }`),
     ...Object.entries(bases).map(([name, base]) => `chain ${name} { ${base} }`),
     ...chains.map(([name]) => `chain ${name} { }`),
   ];
@@ -105,6 +112,12 @@ function baseRules(rules: CommonRules): string[] {
     rule(rules, 'judge_kept', `meta iifgroup ${groups} ${TO_KEPT} ${drop('no_port')}`),
     rule(rules, 'judge_receivers', `meta oifgroup ${groups} meta oif vmap @${RECEIVERS}`),
     rule(rules, 'judge_receivers', `meta oifgroup ${groups} ${drop('no_port')}`),
+    rule(rules, 'count_sent', `meta iifgroup ${groups} counter name meta iif map @${ACCOUNT_MAPS.sent}`),
+    rule(
+      rules,
+      'count_received',
+      `meta oifgroup ${groups} counter name meta oif map @${ACCOUNT_MAPS.received}`,
+    ),
   ];
 }
 
@@ -169,17 +182,18 @@ const receiverChain = (ifindex: number): string => `to_${ifindex}`;
  * Opens a port for its container.
  * @param bound  whether it is bound already, to the same or to another
  */
-export function bindScript(rules: PortRules, port: PortBinding, bound: boolean): string {
+export function bindScript(rules: PortRules, port: PortBinding, name: AccountName, bound: boolean): string {
   const { table } = rules;
   const { ifindex } = port;
   const [from, to] = [senderChain(ifindex), receiverChain(ifindex)];
   return [
     `table bridge ${table} { chain ${from} { }; chain ${to} { }; }`,
     // An element that is there already would keep its old comment.
-    ...(bound ? elements('delete', table, ifindex) : []),
+    ...(bound ? [...elements('delete', table, ifindex), ...leaveAccountScript(table, ifindex)] : []),
     ...[from, to].map((chain) => `flush chain bridge ${table} ${chain}`),
     ...senderRules(rules, port).map((text) => rule(rules, from, text)),
     ...receiverRules(rules, port).map((text) => rule(rules, to, text)),
+    ...openAccountScript(table, port, name),
     `add element bridge ${table} ${SENDERS} { ${ifindex} comment "${commentOf(port)}" : goto ${from} }`,
     `add element bridge ${table} ${RECEIVERS} { ${ifindex} : goto ${to} }`,
     '',
@@ -194,6 +208,7 @@ function elements(verb: 'delete', table: string, ifindex: number): string[] {
 export function unbindScript({ table }: PortRules, ifindex: number): string {
   return [
     ...elements('delete', table, ifindex),
+    ...leaveAccountScript(table, ifindex),
     ...[senderChain(ifindex), receiverChain(ifindex)].map((chain) => `delete chain bridge ${table} ${chain}`),
     '',
   ].join('\n');

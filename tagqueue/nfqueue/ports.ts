@@ -30,10 +30,10 @@ export function openNfqueuePorts(table: string, markMask: MarkMask, flows = fals
   return {
     programs: undefined,
     flows,
-    bind(port): void {
+    bind(port, name): void {
       const present = list();
       const mark = marks.markFor(port.tag, [...present.values()]);
-      const script = bindScript(rules, { ...port, mark }, present.has(port.ifindex));
+      const script = bindScript(rules, { ...port, mark }, name, present.has(port.ifindex));
       nft.apply(`bind port ${port.ifindex}`, script);
     },
     unbind(ifindex): void {

@@ -1,5 +1,8 @@
 /** The daemon's socket API over the plane without eBPF: the same questions and answers as tagqueue/server.ts. */
 import type { Route } from '../../linux/local-routes.ts';
+import type { Accounting } from '../accounts/collector.ts';
+import { usageMetricsText } from '../accounts/metrics.ts';
+import { usageRoutes } from '../accounts/routes.ts';
 import type { DropNames } from '../drop-names.ts';
 import type { DropCount, DropLog } from '../drops.ts';
 import { guardMetrics, withGuard } from '../guard/counts.ts';
@@ -7,7 +10,7 @@ import type { Guard } from '../guard/guard.ts';
 import { METRICS_TYPE, metricsText } from '../metrics.ts';
 import { probeMetricsText } from '../probes/metrics.ts';
 import type { Prober } from '../probes/prober.ts';
-import { carrierRoutes, dropEventRoutes, FENCED, UNFENCE } from '../server.ts';
+import { carrierRoutes, dropEventRoutes, FENCED, UNFENCE, usageProblemOf } from '../server.ts';
 import type { NfqueuePlane } from './plane.ts';
 
 /** What the daemon has besides the plane; a guard only where there is a cluster. */
@@ -16,14 +19,19 @@ export interface NfqueueParts {
   readonly names: DropNames;
   readonly guard: Guard | undefined;
   readonly prober: Prober | undefined;
+  readonly accounting: Accounting;
 }
 
-export function nfqueueRoutes(plane: NfqueuePlane, { drops, names, guard, prober }: NfqueueParts): Route[] {
+export function nfqueueRoutes(
+  plane: NfqueuePlane,
+  { drops, names, guard, prober, accounting }: NfqueueParts,
+): Route[] {
   const route = (path: string, handle: Route['handle']): Route => ({ method: 'GET', path, handle });
   return [
     route('/v1/status', () => ({
       json: {
         ...statusOf(plane),
+        ...usageProblemOf(accounting),
         ...(prober && { probes: prober.findings.report() }),
         ...(guard && { guard: guard.status() }),
       },
@@ -32,12 +40,15 @@ export function nfqueueRoutes(plane: NfqueuePlane, { drops, names, guard, prober
       query.get('watch') === '1' ? { stream: followIds(plane, signal) } : { json: plane.state.get().ids },
     ),
     route('/v1/drops', () => ({ json: { drops: counted(plane, names, guard) } })),
+    ...usageRoutes(accounting.collector, Date.now),
     ...dropEventRoutes(drops),
     ...carrierRoutes(prober),
     route('/metrics', () => ({
       text: [
         metricsOf(plane, counted(plane, names, guard)),
         guardMetrics(guard, names),
+        usageMetricsText(accounting.totals(), names.tenantOf),
+
         prober === undefined ? '' : probeMetricsText(prober.findings),
       ].join(''),
       contentType: METRICS_TYPE,
