@@ -28,6 +28,26 @@ export interface TestRunOptions {
 
 export interface LibBpf {
   readonly testRunOptionsBytes: number;
+  /** @returns a descriptor */
+  mapCreate(
+    type: number,
+    name: null,
+    keyBytes: number,
+    valueBytes: number,
+    entries: number,
+    options: Uint8Array,
+  ): number;
+  /** @returns a descriptor */
+  programLoad(
+    type: number,
+    name: null,
+    license: string,
+    instructions: Uint8Array,
+    count: number,
+    options: null,
+  ): number;
+  /** @returns 1: the kernel has it */
+  probeHelper(programType: number, helper: number, options: null): number;
   mapUpdate(fd: number, key: Uint8Array, value: Uint8Array, flags: number): number;
   mapLookup(fd: number, key: Uint8Array, value: Uint8Array): number;
   mapDelete(fd: number, key: Uint8Array): number;
@@ -94,6 +114,13 @@ function load(): LibBpf {
   });
   return {
     testRunOptionsBytes: koffi.sizeof(testRunOptions),
+    mapCreate: library.func(
+      'int bpf_map_create(int, const char *, uint32_t, uint32_t, uint32_t, const void *)',
+    ),
+    programLoad: library.func(
+      'int bpf_prog_load(int, const char *, const char *, const void *, size_t, const void *)',
+    ),
+    probeHelper: library.func('int libbpf_probe_bpf_helper(int, int, const void *)'),
     mapUpdate: library.func('int bpf_map_update_elem(int, const void *, const void *, uint64_t)'),
     mapLookup: library.func('int bpf_map_lookup_elem(int, const void *, void *)'),
     mapDelete: library.func('int bpf_map_delete_elem(int, const void *)'),

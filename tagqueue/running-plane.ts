@@ -1,6 +1,7 @@
 /** Which plane enforces on this node, and how one takes over from the other: both judge until the old one may go. */
 
 import { lookupMap, updateMap } from '../linux/bpf.ts';
+import { tryBpf } from '../linux/bpf-abilities.ts';
 import { listLinks } from '../linux/links.ts';
 import type { Route } from '../linux/local-routes.ts';
 import { NETLINK_ROUTE, openNetlink } from '../linux/netlink.ts';
@@ -14,6 +15,7 @@ import { PROBE_TAG } from '../model/names.ts';
 import type { CountingKernel } from './accounts/collector.ts';
 import { countingKernel } from './accounts/kernel.ts';
 import { collectFromPins, collectFromTable, type LastCollection } from './accounts/open.ts';
+import { lackOfEbpf } from './ebpf-lack.ts';
 import type { GuardedPlane } from './guard/role.ts';
 import { blockKey, decodeRoute, indexKey } from './maps.ts';
 import { fenceTable, PORT_GROUPS } from './nfqueue/names.ts';
@@ -26,7 +28,7 @@ import type { ProbedPlane } from './probes/prober.ts';
 import { removeEbpfPlane } from './remove.ts';
 import type { PlaneSettings } from './settings.ts';
 
-/** What the configuration asks for; `auto` is eBPF where its programs can be loaded. */
+/** What the configuration asks for; `auto` is eBPF unless the kernel was built without what it needs. */
 export type PlaneChoice = 'auto' | 'ebpf' | 'nfqueue';
 
 export interface RunningPlaneOptions extends PlaneOptions {
@@ -55,7 +57,7 @@ export interface RunningPlane {
   close(): Promise<void>;
 }
 
-/** @throws SluiceError when the plane that was asked for cannot be made; with `auto`, when neither can */
+/** @throws SluiceError when the plane that was asked for cannot be made; with `auto`, also when the kernel has eBPF and refuses ours */
 export async function openRunningPlane(
   options: RunningPlaneOptions,
   settings: PlaneSettings | undefined,
@@ -64,9 +66,10 @@ export async function openRunningPlane(
   try {
     return await openEbpf(options, settings);
   } catch (thrown) {
-    const { code, message } = asSluiceError(thrown);
-    if (options.plane === 'ebpf' || code !== 'kernel_refused') throw thrown;
-    options.log.warn({ reason: message }, 'the eBPF plane cannot be had here: packets go through userland');
+    const lack = options.plane === 'auto' ? await lackHere() : undefined;
+    if (lack === undefined) throw thrown;
+    const { message } = asSluiceError(thrown);
+    options.log.warn({ reason: message, lack }, `this kernel lacks ${lack}: packets go through userland`);
     return openNfqueue(options, settings);
   }
 }
@@ -139,6 +142,15 @@ async function openNfqueue(
       await plane.close();
     },
   };
+}
+
+/** @returns undefined also where it cannot be asked: then the first failure tells more */
+async function lackHere(): Promise<string | undefined> {
+  try {
+    return lackOfEbpf(await tryBpf());
+  } catch {
+    return undefined;
+  }
 }
 
 /** What the former plane has counted is written down before this one counts: afterwards nobody could tell what both did. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
 import { show, table } from '../output.ts';
 import { placesOf } from '../places.ts';
-import { type FenceStatus, type NodeStatus, nodeStatus } from '../supervisor/status.ts';
+import { type FenceStatus, type GuardStatus, type NodeStatus, nodeStatus } from '../supervisor/status.ts';
 import { nodePlaces } from '../supervisor/up-file.ts';
 import type { Command } from './command.ts';
 import type { Common } from './options.ts';
@@ -41,7 +41,7 @@ function exitCodeOf({ ready, daemons }: NodeStatus): number {
   return daemons.some(({ up }) => up) ? 6 : 5;
 }
 
-function textOf({ node, ready, daemons, fence }: NodeStatus): string {
+function textOf({ node, ready, daemons, fence, guard }: NodeStatus): string {
   const rows = daemons.map((one) => [
     one.daemon,
     one.up ? 'up' : 'down',
@@ -53,8 +53,16 @@ function textOf({ node, ready, daemons, fence }: NodeStatus): string {
     `node ${node ?? '(unknown)'} is ${ready ? 'ready' : 'not ready'}`,
     table(['daemon', 'process', 'state', 'reason'], rows, ''),
     ...(fence === null ? [] : fenceLines(fence)),
+    ...(guard === null ? [] : guardLines(guard)),
     ...hints.map((hint) => `  → ${hint}`),
   ].join('\n');
+}
+
+/** Where nobody has rules there is nothing to tell. */
+function guardLines({ tenants, ready, refusedLately }: GuardStatus): string[] {
+  if (tenants === 0) return [];
+  const state = ready ? '' : ', NOT JUDGING: nothing new of theirs gets out';
+  return [`guard: tenants with rules ${tenants}, flows refused in the last minute ${refusedLately}${state}`];
 }
 
 /** A node that stands alone has nobody to prove its fence against. */

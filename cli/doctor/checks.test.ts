@@ -17,7 +17,10 @@ const link = (fields: object): Link =>
     ...fields,
   }) as unknown as Link;
 const room = { bytes: 2 ** 40, files: 1e6 };
-const stopped: NodeStatus = { ready: false, node: null, pid: null, daemons: [], fence: null };
+const stopped: NodeStatus = {
+  ...{ ready: false, node: null, pid: null, daemons: [] },
+  ...{ fence: null, guard: null, plane: null },
+};
 const daemon = (fields: object): NodeStatus['daemons'][number] => ({
   ...{ daemon: 'netd', up: true, ready: true, reason: null, hint: null, version: '1.0.0' },
   ...fields,
@@ -47,6 +50,7 @@ const good: ThoroughFacts = {
   addresses: [{ index: 2, address: '192.0.2.1', prefix: 24 }] as unknown as ThoroughFacts['addresses'],
   routes: [{ to: 'default', via: '192.0.2.254', dev: 2, protocol: 3 }] as unknown as ThoroughFacts['routes'],
   settings: new Map([['net/ipv4/ip_forward', '1']]),
+  plane: 'auto',
   object: { path: '/o', there: true },
   sockets: [{ path: '/run/sluice/netd.sock', access: { mode: 0o600, uid: 0 } }],
   directories: [{ path: '/run/sluice', access: { mode: 0o700, uid: 0 }, room }],
@@ -54,6 +58,7 @@ const good: ThoroughFacts = {
   version: '1.0.0',
   status: stopped,
   features: [{ name: 'veth', what: 'veth pairs', error: undefined }],
+  lack: undefined,
   offloads: new Map([['generic-receive-offload', true]]),
   clockSynchronized: true,
   markWriters: [{ where: 'iptables-nft -t nat: …', mark: 'packet', bits: 0x4000 }],
@@ -65,6 +70,7 @@ const good: ThoroughFacts = {
   } as unknown as ThoroughFacts['carriers'],
 };
 
+const CANNOT_BPF = { name: 'bpf', what: 'the programs of the fence', error: 'ENOSYS' };
 const unwell = (facts: object): Finding[] =>
   allFindings({ ...good, ...facts }).filter(({ level }) => level !== 'ok');
 const route = (to: string, dev: number, protocol = 4): object => ({ to, via: undefined, dev, protocol });
@@ -155,11 +161,27 @@ describe('allFindings', () => {
       between('option', { ...tried('option'), small: { sent: 0, answered: 0, medianMs: null } }),
     ],
     ['fence-probes', 'fail', fence({ failures: ['node b let in a packet without a tag'] })],
+    ['kernel-bpf', 'fail', { features: [CANNOT_BPF] }],
+    ['kernel-bpf', 'fail', { features: [CANNOT_BPF], plane: 'ebpf', lack: 'the system call bpf' }],
+    ['plane', 'warn', { plane: 'nfqueue', status: { ...stopped, plane: 'ebpf' } }],
     ['fence-probes', 'warn', fence({ unwell: [{ node: 'b', state: 'unreachable' }] })],
   ])('%s: %s', (id, level, facts) => {
     const found = unwell(facts).find((one) => one.id === id);
     expect(found).toMatchObject({ id, level });
     expect(found?.advice).toBeTruthy();
+  });
+
+  it.each([
+    { plane: 'nfqueue', object: { path: '/o', there: false } },
+    { plane: 'auto', lack: 'the system call bpf' },
+  ])('asks for no eBPF where the fence is made without it: %j', (facts) => {
+    const status = { ...stopped, plane: 'nfqueue' };
+    const fastPath = { on: false, why: 'the plane nfqueue has none' };
+    const clsact = { ...CANNOT_BPF, name: 'clsact' };
+    const here = { ...facts, status, fastPath, features: [CANNOT_BPF, clsact] };
+    expect(unwell(here)).toEqual([]);
+    const said = allFindings({ ...good, ...(here as object) }).find(({ id }) => id === 'plane');
+    expect(said?.found).toContain('nfqueue');
   });
 
   it("takes our own routes and bridges for no overlap, nor a stranger's default route", () => {

@@ -27,6 +27,7 @@ export function allFindings(facts: ThoroughFacts): Finding[] {
   return [
     ...machineFindings(facts),
     ...node.checkFeatures(facts),
+    node.checkPlane(facts),
     node.checkOffloads(facts),
     node.checkForwarding(facts),
     checkMarks(facts),

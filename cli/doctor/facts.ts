@@ -18,6 +18,8 @@ export interface MachineFacts {
   readonly routes: readonly ListedRoute[];
   /** Kernel settings by their path below /proc/sys; undefined where the kernel has none. */
   readonly settings: ReadonlyMap<string, string | undefined>;
+  /** What is to enforce the fence. */
+  readonly plane: Config['tagqueue']['plane'];
   /** The compiled eBPF programs. */
   readonly object: { readonly path: string; readonly there: boolean };
   readonly sockets: readonly SocketFacts[];
@@ -49,6 +51,8 @@ export interface ThoroughFacts extends MachineFacts {
   readonly version: string;
   readonly status: NodeStatus;
   readonly features: readonly Feature[];
+  /** What the kernel was built without of what eBPF needs; undefined: nothing. */
+  readonly lack: string | undefined;
   /** Names and values as ethtool has them; undefined when it could not be asked. */
   readonly offloads: ReadonlyMap<string, boolean> | undefined;
   readonly clockSynchronized: boolean | undefined;

@@ -5,7 +5,8 @@ export function checkRoot({ root }: MachineFacts): Finding {
   return root ? ok('root', 'this is root') : fail('root', 'this is not root', 'use sudo');
 }
 
-export function checkObject({ object }: MachineFacts): Finding {
+export function checkObject({ object, plane }: MachineFacts): Finding {
+  if (plane === 'nfqueue') return ok('object', 'not needed: tagqueue.plane is nfqueue');
   if (object.there) return ok('object', `the eBPF programs are built: ${object.path}`);
   return fail('object', `there is no ${object.path}`, 'build the eBPF programs: scripts/setup.sh');
 }

@@ -2,15 +2,40 @@
 import { DAEMONS } from '../places.ts';
 import { type Finding, fail, ok, type ThoroughFacts, warn } from './facts.ts';
 
-export function checkFeatures({ features }: ThoroughFacts): Finding[] {
-  return features.map(({ name, what, error }) =>
-    error === undefined
-      ? ok(`kernel-${name}`, `the kernel can do ${what}`)
-      : fail(
-          `kernel-${name}`,
-          `the kernel cannot do ${what}: ${error}`,
-          'load the module (modprobe), or use a kernel that has it: docs/install.md',
-        ),
+/** What only the eBPF plane needs. */
+const OF_EBPF: readonly string[] = ['clsact', 'bpf'];
+
+export function checkFeatures(facts: ThoroughFacts): Finding[] {
+  return facts.features.map(({ name, what, error }) => {
+    const id = `kernel-${name}`;
+    if (error === undefined) return ok(id, `the kernel can do ${what}`);
+    const found = `the kernel cannot do ${what}`;
+    if (OF_EBPF.includes(name) && goesWithoutEbpf(facts)) return ok(id, `${found}, and need not`);
+    return fail(
+      id,
+      `${found}: ${error}`,
+      'load the module (modprobe), or use a kernel that has it: docs/install.md',
+    );
+  });
+}
+
+function goesWithoutEbpf({ plane, lack }: ThoroughFacts): boolean {
+  return plane === 'nfqueue' || (plane === 'auto' && lack !== undefined);
+}
+
+/** What enforces the fence here, or would. */
+export function checkPlane(facts: ThoroughFacts): Finding {
+  const id = 'plane';
+  const { plane, lack, status } = facts;
+  const without = goesWithoutEbpf(facts);
+  const words = without ? 'rules and packet queues to userland (nfqueue)' : 'eBPF programs';
+  const why = without && lack !== undefined ? `the kernel lacks ${lack}` : `tagqueue.plane is ${plane}`;
+  const expected = without ? 'nfqueue' : 'ebpf';
+  if (status.plane === null || status.plane === expected) return ok(id, `the fence is ${words}: ${why}`);
+  return warn(
+    id,
+    `the fence would be ${words} (${why}), but ${status.plane} runs`,
+    'restart tagqueue: the plane is chosen when it starts',
   );
 }
 
@@ -73,8 +98,9 @@ export function checkClock({ clockSynchronized }: ThoroughFacts): Finding {
   );
 }
 
-export function checkFastPath({ fastPath }: ThoroughFacts): Finding {
+export function checkFastPath({ fastPath, status }: ThoroughFacts): Finding {
   const id = 'fast-path';
+  if (status.plane === 'nfqueue') return ok(id, 'the plane nfqueue has none');
   if (fastPath === undefined) return ok(id, 'not looked at: tagqueue does not tell');
   if (fastPath.on) return ok(id, 'packets between containers go past bridge, routing and netfilter');
   const why = fastPath.why ?? 'it is switched off';

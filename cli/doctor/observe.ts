@@ -1,6 +1,7 @@
 /** Reads what the checks look at. */
 import { listAddresses, listRoutes } from '../../linux/addressing.ts';
 import { localClient } from '../../linux/api-client.ts';
+import { tryBpf } from '../../linux/bpf-abilities.ts';
 import { clockIsSynchronized } from '../../linux/clock.ts';
 import { accessOf, isThere, roomAt } from '../../linux/directories.ts';
 import { readTextIfThere } from '../../linux/files.ts';
@@ -13,6 +14,7 @@ import type { Config } from '../../model/config.ts';
 import type { IfName } from '../../model/names.ts';
 import { tableName } from '../../netd/names.ts';
 import { nodeSettings } from '../../netd/node-plan.ts';
+import { lackOfEbpf } from '../../tagqueue/ebpf-lack.ts';
 import type { NodeOptions } from '../node-options.ts';
 import { DAEMONS, type Places, socketOf } from '../places.ts';
 import { planeObject } from '../plane-object.ts';
@@ -41,6 +43,7 @@ export async function observeMachine({ node, uplink, places, config }: Subject):
       addresses: await listAddresses(route),
       routes: await listRoutes(route),
       settings: new Map(settingNames(uplink).map((name) => [name, readSysctl(name)])),
+      plane: config.tagqueue.plane,
       object: { path: object, there: isThere(object) },
       sockets: DAEMONS.map((daemon) => socketOf(places, daemon)).map((path) => ({
         path,
@@ -66,11 +69,17 @@ export async function observeThoroughly(subject: Subject): Promise<ThoroughFacts
     version: versionOf(),
     status: await nodeStatus(subject.places),
     features: await tryFeatures(facts.object.path),
+    lack: await lackHere(),
     offloads: subject.uplink === undefined ? undefined : await offloadsOf(subject.uplink),
     clockSynchronized: clockIsSynchronized(),
     markWriters: await markWriters(),
     ...(await askTagqueue(subject.places)),
   };
+}
+
+/** Where it cannot be asked, the trial of the programs says why. */
+async function lackHere(): Promise<string | undefined> {
+  return await tryBpf().then(lackOfEbpf, () => undefined);
 }
 
 function settingNames(uplink: IfName | undefined): string[] {

@@ -5,6 +5,7 @@ import { readCredential } from '../../linux/credential.ts';
 import { isThere } from '../../linux/directories.ts';
 import { isAlive } from '../../linux/process.ts';
 import { asSluiceError } from '../../model/errors.ts';
+import type { GuardStatus as Guard } from '../../tagqueue/guard/guard.ts';
 import { DAEMONS, type Daemon, type Places, socketOf } from '../places.ts';
 import { readUpRecord } from './up-file.ts';
 
@@ -27,6 +28,9 @@ export interface FenceStatus {
   readonly failures: readonly string[];
 }
 
+/** Tenants with rules, whether their new flows are judged, and how many flows were refused in the last minute. */
+export type GuardStatus = Pick<Guard, 'tenants' | 'ready' | 'refusedLately'>;
+
 export interface NodeStatus {
   readonly ready: boolean;
   /** null when nothing tells. */
@@ -36,6 +40,10 @@ export interface NodeStatus {
   readonly daemons: readonly DaemonStatus[];
   /** null when tagqueue does not answer. */
   readonly fence: FenceStatus | null;
+  /** null when tagqueue does not answer. */
+  readonly guard: GuardStatus | null;
+  /** What enforces the fence; null when tagqueue does not answer. */
+  readonly plane: string | null;
 }
 
 /** A daemon that is busy answers within this time, or it is in trouble. */
@@ -52,6 +60,8 @@ export async function nodeStatus(places: Places): Promise<NodeStatus> {
     pid: alive ? record.pid : null,
     daemons: answers.map(({ status }) => status),
     fence: answers.map(({ fence }) => fence).find((fence) => fence !== undefined) ?? null,
+    guard: answers.map(({ guard }) => guard).find((guard) => guard !== undefined) ?? null,
+    plane: answers.map(({ plane }) => plane).find((plane) => plane !== undefined) ?? null,
   };
 }
 
@@ -64,6 +74,8 @@ function expectedDaemons(places: Places): readonly Daemon[] {
 interface Answer {
   readonly node: string | undefined;
   readonly fence: FenceStatus | undefined;
+  readonly guard: GuardStatus | undefined;
+  readonly plane: string | undefined;
   readonly status: DaemonStatus;
 }
 
@@ -75,6 +87,8 @@ interface Told {
   readonly reason?: string;
   readonly hint?: string;
   readonly probes?: FenceStatus;
+  readonly guard?: GuardStatus;
+  readonly plane?: string;
   readonly problem?: { readonly detail: string; readonly hint: string };
 }
 
@@ -82,11 +96,12 @@ async function ask(places: Places, daemon: Daemon): Promise<Answer> {
   const client = localClient(socketOf(places, daemon), { timeoutMs: ANSWER_WITHIN_MS });
   try {
     const told = (await client.request('GET', '/v1/status')) as Told;
-    return { node: told.node, fence: told.probes, status: statusOf(daemon, told) };
+    const { node, probes: fence, guard, plane } = told;
+    return { node, fence, guard, plane, status: statusOf(daemon, told) };
   } catch (thrown) {
     const { message, hint } = asSluiceError(thrown);
     const status = { daemon, up: false, ready: false, reason: message, hint, version: null };
-    return { node: undefined, fence: undefined, status };
+    return { node: undefined, fence: undefined, guard: undefined, plane: undefined, status };
   } finally {
     client.close();
   }

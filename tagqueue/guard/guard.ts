@@ -43,6 +43,8 @@ export interface GuardStatus {
   readonly tenants: number;
   /** Whether their new flows are being judged; as long as they are not, none gets out. */
   readonly ready: boolean;
+  /** Flows refused in the last minute. */
+  readonly refusedLately: number;
   readonly held: GuardCounts['held'];
 }
 
@@ -59,6 +61,7 @@ export interface Guard {
 const REPAIR_MS = 10_000;
 /** A flow that has ended gives its place back after at most this long. */
 const SWEEP_MS = 500;
+const LATELY_MS = 60_000;
 /** A worker that dies at once is not started at once for ever. */
 const RESTART_MS = 200;
 
@@ -89,6 +92,8 @@ class GuardState {
   #rules: readonly TenantRules[] | undefined;
   readonly #refusedPackets = new Map<TenantTag, number>();
   #held = { beginnings: 0, beginningBytes: 0, flows: 0 };
+  /** At most one entry for each report of the last minute. */
+  #refusals: readonly { readonly at: number; readonly flows: number }[] = [];
   #worker: Worker | undefined;
   #closing = false;
   #sweeping: Promise<void> = Promise.resolve();
@@ -119,7 +124,9 @@ class GuardState {
   }
 
   status(): GuardStatus {
-    return { tenants: this.#rules?.length ?? 0, ready: this.#isUp, held: this.#held };
+    const since = performance.now() - LATELY_MS;
+    const refusedLately = this.#refusals.reduce((sum, { at, flows }) => (at < since ? sum : sum + flows), 0);
+    return { tenants: this.#rules?.length ?? 0, ready: this.#isUp, refusedLately, held: this.#held };
   }
 
   /** Programs are executed for it: only where somebody is guarded. */
@@ -202,10 +209,18 @@ class GuardState {
       const before = this.#decided.get(key)?.flows ?? 0;
       this.#decided.set(key, { tag, verdict, rule, flows: before + flows });
     }
+    this.#noteRefusals(message.decided);
     for (const { tag, packets } of message.refusedPackets)
       this.#refusedPackets.set(tag, (this.#refusedPackets.get(tag) ?? 0) + packets);
     this.#held = message.held;
     for (const flow of message.refused) this.#options.refused(flow);
+  }
+
+  #noteRefusals(decided: readonly Decided[]): void {
+    const now = performance.now();
+    const flows = decided.reduce((sum, one) => (one.verdict === 'deny' ? sum + one.flows : sum), 0);
+    if (flows === 0) return;
+    this.#refusals = [...this.#refusals.filter(({ at }) => at >= now - LATELY_MS), { at: now, flows }];
   }
 
   #tell(message: ToWorker): void {

@@ -70,6 +70,11 @@ describe('the guard without eBPF', () => {
     expect(drops.find(({ reason }) => reason === 'guard')?.tenants).toMatchObject([{ tenant: 'blue' }]);
   });
 
+  it('is in the status of the node', async () => {
+    const { stdout } = await world().lab.node('a').sluice(['status']);
+    expect(stdout).toMatch(/^guard: tenants with rules 1, flows refused in the last minute [1-9]\d*$/m);
+  });
+
   it('judges a container that was attached a moment ago', async () => {
     const { lab } = world();
     const fresh = await lab.container('a', 'blue', 'b9');

@@ -73,6 +73,15 @@ describe('fence probes between a node with eBPF and one without', () => {
     expect(refused).toEqual(expect.arrayContaining(['other_tenant', 'untagged', 'tag_epoch', 'tag_forged']));
   });
 
+  it('are no reason for the doctor to ask for eBPF', async () => {
+    const { stdout } = await lab.node('b').sluice(['doctor', '--json']);
+    const { checks } = JSON.parse(stdout) as { checks: { id: string; level: string; found: string }[] };
+    const of = (id: string): object | undefined => checks.find((check) => check.id === id);
+    expect(of('plane')).toMatchObject({ level: 'ok', found: expect.stringContaining('nfqueue') });
+    for (const id of ['object', 'fast-path', 'carriers-a', 'fence-probes', 'mark'])
+      expect(of(id)).toMatchObject({ level: 'ok' });
+  });
+
   it('notice within seconds that somebody took the queue and the rules behind it away', async () => {
     const node = lab.node('b');
     // The daemon puts both back, so they are taken away until both nodes have seen it.
