@@ -48,6 +48,8 @@ export interface Passage {
   at: number;
   length: number;
   mark: number;
+  /** Of the tenant whose packet it is, as its mark or an authentic tag says; 0: nobody's, as far as is known. */
+  tag: number;
   /** Whether bytes or place of the packet differ from before. */
   changed: boolean;
 }
@@ -56,22 +58,23 @@ export interface Passage {
 export function judgeOut(tables: FenceTables, packet: Passage): Judgement {
   const { bytes, at } = packet;
   packet.changed = false;
+  packet.tag = tables.tagOfIndex[(packet.mark & tables.markMask) >>> tables.markShift] ?? 0;
   if (packet.length < PLAIN_BYTES) return MALFORMED;
   const source = bytes.getUint32(at + SOURCE);
   if (!inPool(tables, bytes.getUint32(at + DESTINATION)))
     return inPool(tables, source) ? INTERNAL_LEAK : ALLOWED;
 
-  const tenant = tables.tagOfIndex[(packet.mark & tables.markMask) >>> tables.markShift] ?? 0;
-  if (tenant === 0) return UNTAGGED;
+  if (packet.tag === 0) return UNTAGGED;
   if ((source & tables.ownMask) >>> 0 !== tables.own) return FOREIGN_SOURCE;
   if (tables.valid[tables.epoch] !== 1) return NO_KEY;
-  return putTag(tables, packet, tenant);
+  return putTag(tables, packet, packet.tag);
 }
 
 /** A packet that came in by the uplink: one for this node's containers must have an authentic tag, which becomes a mark. */
 export function judgeIn(tables: FenceTables, packet: Passage): Judgement {
   const { bytes, at } = packet;
   packet.changed = false;
+  packet.tag = 0;
   packet.mark = (packet.mark & ~tables.markMask) >>> 0;
   if (packet.length < PLAIN_BYTES) return MALFORMED;
   const source = bytes.getUint32(at + SOURCE);
@@ -161,6 +164,7 @@ function takeTag(tables: FenceTables, packet: Passage): Judgement {
   packet.at = plain;
   packet.length -= TAG_BYTES;
   packet.changed = true;
+  packet.tag = tenant;
 
   const mark = tables.markOfTag.get(tenant);
   if (mark === undefined) return OTHER_TENANT; // nobody of this tenant is here to hear it

@@ -12,7 +12,7 @@ import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { HeldKeys } from '../../model/keys.ts';
 import type { Log } from '../../model/log.ts';
 import { indexOfMark, type Mark, type MarkMask, markOf, probeIndex } from '../../model/mark.ts';
-import { type IfName, type NodeName, PROBE_TAG, type TenantTag } from '../../model/names.ts';
+import { type IfName, type NodeName, PROBE_TAG, type TenantName, type TenantTag } from '../../model/names.ts';
 import type { CountingKernel } from '../accounts/collector.ts';
 import type { DropCount } from '../drops.ts';
 import { createLatest, type Latest } from '../latest.ts';
@@ -71,7 +71,8 @@ export interface NfqueuePlane {
   nextHopTo(block: Cidr): Ipv4 | undefined;
   /** Makes the plane what these settings want, in turn behind what is under way. */
   settle(settings: PlaneSettings | undefined): Promise<void>;
-  drops(): DropCount[];
+  /** Of tenants only what the queues have refused: ports count by reason alone. */
+  drops(tenantOf: (tag: number) => TenantName | null): DropCount[];
   /** What containers send and receive. */
   readonly counting: CountingKernel;
   counters(): NfqueueCounters;
@@ -188,7 +189,7 @@ export async function openNfqueuePlane(
     nextHopTo: (block) => listBlocks(nft, table).get(block)?.nextHop,
     settle,
     counting: tableCountingKernel(nft, table),
-    drops: () => countDrops(nft, table, workers?.counters().refused ?? []),
+    drops: (tenantOf) => countDrops(nft, table, countersOf(workers), tenantOf),
     counters: () => countersOf(workers),
     refusals: () => lateReader(() => workers),
     async close(): Promise<void> {
@@ -283,17 +284,37 @@ function foreignCarrier(): SluiceError {
 }
 
 /** The kernel's own counters and the workers', by the same reasons. */
-function countDrops(nft: Nftables, table: string, refused: readonly number[]): DropCount[] {
+function countDrops(
+  nft: Nftables,
+  table: string,
+  { refused, refusedOfTenants }: WorkerCounters,
+  tenantOf: (tag: number) => TenantName | null,
+): DropCount[] {
   const ports = namedCounters(nft, 'bridge', table);
   const wire = namedCounters(nft, 'ip', table);
   return DROP_REASONS.map((reason) => ({
     reason,
     meaning: meaningOfReason(reason),
-    tenants: [],
+    tenants: tenantsOf(refusedOfTenants, numberOfReason(reason), tenantOf),
     packets:
       (ports.get(counterOf(reason)) ?? 0) +
       (wire.get(counterOf(reason)) ?? 0) +
       (refused[numberOfReason(reason)] ?? 0),
+  }));
+}
+
+function tenantsOf(
+  all: WorkerCounters['refusedOfTenants'],
+  reason: number,
+  tenantOf: (tag: number) => TenantName | null,
+): DropCount['tenants'] {
+  const byTag = Map.groupBy(
+    all.filter((one) => one.reason === reason),
+    ({ tag }) => tag,
+  );
+  return [...byTag].map(([tag, counts]) => ({
+    ...{ tag, tenant: tenantOf(tag) },
+    packets: counts.reduce((sum, { packets }) => sum + packets, 0),
   }));
 }
 
@@ -309,7 +330,7 @@ function namedCounters(nft: Nftables, family: 'bridge' | 'ip', table: string): M
 
 function countersOf(workers: Workers | undefined): NfqueueCounters {
   const own = queueCounters().filter(({ queue }) => queueNumbers().includes(queue));
-  const none = { refused: [], tagged: 0, verified: 0, overruns: 0, restarts: 0 };
+  const none = { refused: [], refusedOfTenants: [], tagged: 0, verified: 0, overruns: 0, restarts: 0 };
   return {
     ...(workers?.counters() ?? none),
     queueDrops: own.reduce((sum, { dropped, userDropped }) => sum + dropped + userDropped, 0),

@@ -1,9 +1,8 @@
 /** A refused packet, written down as the eBPF programs do it (struct drop of tagqueue/bpf/maps.h), for one reader: drop-record.ts. */
 import type { QueuedPacket } from '../../linux/nfqueue-message.ts';
 import { DROP_BYTES } from '../drop-record.ts';
-import type { Judgement } from './codec.ts';
+import type { Judgement, Passage } from './codec.ts';
 import { LOG_RECORDS, WORD } from './shared.ts';
-import type { FenceTables } from './tables.ts';
 
 const HOOK_UPLINK_IN = 3;
 const HOOK_UPLINK_OUT = 4;
@@ -19,10 +18,9 @@ const SINCE_BOOT_MS = Number(process.hrtime.bigint()) / NANOSECONDS - performanc
 export function writeRefusal(
   words: Int32Array,
   log: DataView,
-  bytes: DataView,
   packet: QueuedPacket,
   judgement: Judgement,
-  tables: FenceTables,
+  passage: Passage,
 ): void {
   const written = Atomics.load(words, WORD.written) >>> 0;
   const at = (written % LOG_RECORDS) * DROP_BYTES;
@@ -31,15 +29,14 @@ export function writeRefusal(
   log.setUint32(at, now % 2 ** 32, true);
   log.setUint32(at + 4, now / 2 ** 32, true);
   log.setUint32(at + 8, leaving ? packet.outdev : packet.indev, true);
-  const index = (packet.mark & tables.markMask) >>> tables.markShift;
-  log.setUint32(at + 12, tables.tagOfIndex[index] ?? 0, true);
+  log.setUint32(at + 12, passage.tag, true);
   log.setUint16(at + 16, judgement, true);
   log.setUint16(at + 18, Math.min(packet.wholeLength + ETHERNET_BYTES, 0xffff), true);
   log.setUint8(at + 20, leaving ? HOOK_UPLINK_OUT : HOOK_UPLINK_IN);
-  const copied = Math.min(packet.length, HEAD_BYTES - ETHERNET_BYTES);
+  const copied = Math.min(passage.length, HEAD_BYTES - ETHERNET_BYTES);
   log.setUint8(at + 21, ETHERNET_BYTES + copied);
   log.setUint16(at + 22, 0);
-  writeHead(log, at + 24, bytes, packet, copied);
+  writeHead(log, at + 24, passage, packet, copied);
   Atomics.store(words, WORD.written, (written + 1) | 0);
 }
 
@@ -47,8 +44,8 @@ export function writeRefusal(
 function writeHead(
   log: DataView,
   at: number,
-  bytes: DataView,
-  { at: packetAt, hardwareAt, hardwareBytes }: QueuedPacket,
+  { bytes, at: packetAt }: Passage,
+  { hardwareAt, hardwareBytes }: QueuedPacket,
   copied: number,
 ): void {
   for (let i = 0; i < 6; i++) {

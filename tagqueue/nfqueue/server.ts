@@ -57,7 +57,7 @@ export function nfqueueRoutes(
 }
 
 function counted(plane: NfqueuePlane, names: DropNames, guard: Guard | undefined): DropCount[] {
-  const counts = plane.drops();
+  const counts = plane.drops(names.tenantOf);
   return guard === undefined ? counts : withGuard(counts, guard.counts(), names.tenantOf);
 }
 

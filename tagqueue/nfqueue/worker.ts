@@ -5,6 +5,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type Nfqueue, openNfqueue } from '../../linux/nfqueue.ts';
 import { NF_ACCEPT, NF_DROP, type QueuedPacket } from '../../linux/nfqueue-message.ts';
+import { STRANGER_TAG } from '../../model/fence-probe.ts';
 import {
   ALLOWED,
   isFor,
@@ -16,7 +17,7 @@ import {
   TAGGED_BYTES,
 } from './codec.ts';
 import { writeRefusal } from './refusal.ts';
-import { COUNTER, count, sharedMemory, WORD } from './shared.ts';
+import { COUNTER, count, countForTenant, sharedMemory, WORD } from './shared.ts';
 import { type FenceFacts, type FenceTables, tablesOf } from './tables.ts';
 
 export interface WorkerTask {
@@ -40,7 +41,8 @@ const OPTIONS = {
 
 /** Runs until it is told to stop. @throws SluiceError when the queue cannot be had */
 export function runWorker({ queue: number, shared, facts }: WorkerTask, port: MessagePort): void {
-  const { words, counters, log } = sharedMemory(shared);
+  const memory = sharedMemory(shared);
+  const { words, counters, log } = memory;
   let tables: FenceTables = tablesOf(facts);
   let taken = 0;
 
@@ -53,7 +55,7 @@ export function runWorker({ queue: number, shared, facts }: WorkerTask, port: Me
   }
 
   using queue = openNfqueue(number, OPTIONS);
-  const passage: Passage = { bytes: queue.bytes, at: 0, length: 0, mark: 0, changed: false };
+  const passage: Passage = { bytes: queue.bytes, at: 0, length: 0, mark: 0, tag: 0, changed: false };
   const handle = (packet: QueuedPacket): void => {
     if (Atomics.load(words, WORD.posted) !== taken) takeNews();
     passage.at = packet.at;
@@ -66,9 +68,10 @@ export function runWorker({ queue: number, shared, facts }: WorkerTask, port: Me
       return;
     }
     count(counters, judgement);
+    if (passage.tag >= STRANGER_TAG) passage.tag = 0; // what fence probes bear is nobody's
+    countForTenant(memory, passage.tag, judgement);
     queue.decide(packet.id, NF_DROP);
-    if (Atomics.load(words, WORD.watched) !== 0)
-      writeRefusal(words, log, queue.bytes, packet, judgement, tables);
+    if (Atomics.load(words, WORD.watched) !== 0) writeRefusal(words, log, packet, judgement, passage);
   };
 
   Atomics.store(words, WORD.reading, 1);

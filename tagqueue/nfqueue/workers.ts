@@ -4,7 +4,15 @@ import { Worker } from 'node:worker_threads';
 import type { RingReader } from '../../linux/ring.ts';
 import type { Log } from '../../model/log.ts';
 import { DROP_BYTES } from '../drop-record.ts';
-import { COUNTER, LOG_RECORDS, type SharedMemory, sharedMemory, WORD } from './shared.ts';
+import {
+  COUNTER,
+  countsByTenant,
+  LOG_RECORDS,
+  type RefusedOfTenant,
+  type SharedMemory,
+  sharedMemory,
+  WORD,
+} from './shared.ts';
 import type { FenceFacts } from './tables.ts';
 import type { WorkerTask } from './worker.ts';
 
@@ -15,6 +23,8 @@ const POLL_MS = 5;
 export interface WorkerCounters {
   /** By a reason's number. */
   readonly refused: readonly number[];
+  /** Of those, by tenant; several for one pair. */
+  readonly refusedOfTenants: readonly RefusedOfTenant[];
   readonly tagged: number;
   readonly verified: number;
   /** How often a socket's buffer was full. */
@@ -85,6 +95,7 @@ export function startWorkers(queues: readonly number[], first: FenceFacts, log: 
     },
     counters: () => ({
       refused: Array.from({ length: COUNTER.tagged }, (_, reason) => sum(reason)),
+      refusedOfTenants: seats.flatMap(({ memory }) => countsByTenant(memory)),
       tagged: sum(COUNTER.tagged),
       verified: sum(COUNTER.verified),
       overruns: sum(COUNTER.overruns),

@@ -98,6 +98,9 @@ describe('the guard without eBPF', () => {
   it('lets released flows go on and nothing new out while it is dead, and judges again when it is back', async () => {
     await applyRules(world(), BY_NAME);
     const { blue, red, lab } = world();
+    await until('the worker goes by them', async () => {
+      return (await curl(world(), blue, 'https://good.example/')) === 'hello good.example';
+    });
     const client = await connectRaw(blue.netns, lab.internet.address, 8_443, PATIENCE_MS);
     if (typeof client === 'string') throw new Error(client);
     using _client = client;

@@ -106,6 +106,30 @@ describe('every packet through userland', () => {
   });
 });
 
+describe('the drop log', () => {
+  it('names the tenant whose packet the queue refused', async () => {
+    await lab.tenant('green');
+    const g1 = await lab.container('a', 'green', 'g1');
+    const deadline = performance.now() + 5_000;
+    let text = '';
+    const row = /^other_tenant +[1-9]\d* +green [1-9]/m;
+    // Nobody of green is on b. Until a's workers have heard of it, what it sends is nobody's.
+    while (!row.test(text) && performance.now() < deadline) {
+      expect(await reaches(g1, b3, SILENCE_MS)).toBe(false);
+      text = (await lab.node('b').sluice(['drops', '--tenant', 'green'])).stdout;
+    }
+    expect(text).toMatch(row);
+    const { stdout } = await lab.node('b').sluice(['drops', '--last', '5', '--tenant', 'green', '--json']);
+    expect(JSON.parse(stdout)).toContainEqual(
+      expect.objectContaining({
+        ...{ tenant: 'green', reason: 'other_tenant', hook: 'uplink_in' },
+        header: expect.objectContaining({ source: g1.internal, destination: b3.internal }),
+      }),
+    );
+    await g1.remove();
+  });
+});
+
 describe('when userland is away', () => {
   it('lets nothing through the wire while no daemon runs, and everything again after', async () => {
     await lab.node('a').stop();

@@ -72,7 +72,7 @@ function byCodec({ direction, packet, tenant }: Generated): Outcome {
   const room = Buffer.concat([Buffer.alloc(HEADROOM), packet, Buffer.alloc(8)]);
   const passage: Passage = {
     bytes: new DataView(room.buffer, room.byteOffset, room.length),
-    ...{ at: HEADROOM, length: packet.length, mark: MARKS[tenant]!, changed: false },
+    ...{ at: HEADROOM, length: packet.length, mark: MARKS[tenant]!, tag: 0, changed: false },
   };
   const reason = (direction === 'out' ? judgeOut : judgeIn)(TABLES, passage);
   return outcomeOf({
