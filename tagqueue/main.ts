@@ -63,7 +63,7 @@ export async function runTagqueue(options: TagqueueOptions): Promise<void> {
   const drops = openDropLog({ ...options, records: plane.refusals(), names });
   const accounting = openAccounting(plane.counting, options);
   const { cluster } = options;
-  const prober = cluster && startProber({ ...options, ...cluster, plane: plane.probed });
+  const prober = cluster && plane.probed && startProber({ ...options, ...cluster, plane: plane.probed });
   const guard = cluster && startGuard(plane.guarded, drops, names, options, cluster);
   if (saved !== undefined) prober?.learn(saved);
   try {

@@ -42,7 +42,8 @@ export interface RunningPlane {
   /** Where it is eBPF: what only its programs and maps have. */
   readonly ebpf: Plane | undefined;
   readonly guarded: GuardedPlane;
-  readonly probed: ProbedPlane;
+  /** Undefined in the gear `flows`: probes are made for the carriers of the cluster, and know no other tunnel. */
+  readonly probed: ProbedPlane | undefined;
   readonly counting: CountingKernel;
   /** Of the daemon's socket, where it is not eBPF. */
   routes(parts: NfqueueParts): Route[];
@@ -90,6 +91,7 @@ async function openEbpf(
     guarded: {
       ports: { map: plane.map('ports_by_index').id },
       markOf: (tag) => lookupMap(plane.map('marks'), indexKey(tag))?.readUInt32LE(0),
+      isInternal: () => false, // the programs' internal flows are not tracked
     },
     counting: countingKernel(plane.map),
     probed: {
@@ -128,9 +130,13 @@ async function openNfqueue(
   });
   return {
     ebpf: undefined,
-    guarded: { ports: { table: plane.state.get().ids.nfqueue.table }, markOf: plane.markOf },
+    guarded: {
+      ports: { table: plane.state.get().ids.nfqueue.table },
+      markOf: plane.markOf,
+      isInternal: plane.isInternal,
+    },
     // The workers know the probes' tenant from the start.
-    probed: { bearMark: () => undefined, nextHopTo: plane.nextHopTo },
+    probed: options.gear === 'flows' ? undefined : { bearMark: () => undefined, nextHopTo: plane.nextHopTo },
     counting: plane.counting,
     routes: (parts) => nfqueueRoutes(plane, parts),
     refusals: plane.refusals,

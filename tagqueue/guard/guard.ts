@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { type Conntrack, openConntrack } from '../../linux/conntrack.ts';
 import { applyChains, chainsStand } from '../../linux/iptables.ts';
+import type { Ipv4 } from '../../model/addresses.ts';
 import { asSluiceError } from '../../model/errors.ts';
 import type { Log } from '../../model/log.ts';
 import type { MarkMask } from '../../model/mark.ts';
@@ -24,6 +25,8 @@ export interface GuardOptions {
   readonly ports: PortsPlace;
   /** @returns undefined for a tenant without a container here */
   readonly markOf: (tag: TenantTag) => number | undefined;
+  /** Whether flows to this address are none of the guard's, though they bear a tenant's mark. */
+  readonly isInternal: (address: Ipv4) => boolean;
   readonly log: Log;
   /** Told of every refused flow that the worker tells of. */
   readonly refused: (flow: RefusedFlow) => void;
@@ -173,7 +176,8 @@ class GuardState {
       const mark = this.#options.markOf(tag);
       if (mark === undefined) continue;
       const at = performance.timeOrigin + performance.now();
-      const flows = await this.#conntrack.listMarked(mark, this.#options.markMask);
+      const marked = await this.#conntrack.listMarked(mark, this.#options.markMask);
+      const flows = marked.filter(({ destination }) => !this.#options.isInternal(destination));
       this.#flows.set(tag, flows.length);
       this.#tell({ kind: 'flows', tag, keys: flows.map(flowKey), at });
     }

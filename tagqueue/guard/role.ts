@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { readTextIfThere, writeAtomically } from '../../linux/files.ts';
 import { interfaceName } from '../../linux/interface-name.ts';
+import type { Ipv4 } from '../../model/addresses.ts';
 import type { DropEvent } from '../../model/drop.ts';
 import { GuardRules } from '../../model/guard.ts';
 import type { Log } from '../../model/log.ts';
@@ -17,6 +18,8 @@ export interface GuardedPlane {
   readonly ports: PortsPlace;
   /** @returns undefined for a tenant without a container here */
   markOf(tag: TenantTag): number | undefined;
+  /** Whether flows to this address are none of the guard's, though they bear a tenant's mark. */
+  isInternal(address: Ipv4): boolean;
 }
 
 export interface GuardSource {
@@ -47,6 +50,7 @@ export function startGuard(
     ...{ externalBridge, markMask, log },
     ports: plane.ports,
     markOf: (tag) => plane.markOf(tag),
+    isInternal: (address) => plane.isInternal(address),
     refused: (flow) => drops.add([eventOf(flow, node, names)]),
   });
   const file = rulesFileOf(stateDir);

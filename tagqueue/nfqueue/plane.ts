@@ -7,7 +7,7 @@ import { queueCounters } from '../../linux/nfqueue.ts';
 import { type Nftables, openNftables } from '../../linux/nft.ts';
 import { watchNftables } from '../../linux/nft-watch.ts';
 import type { RingReader } from '../../linux/ring.ts';
-import type { Cidr, Ipv4 } from '../../model/addresses.ts';
+import { type Cidr, cidrContains, type Ipv4 } from '../../model/addresses.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { HeldKeys } from '../../model/keys.ts';
 import type { Log } from '../../model/log.ts';
@@ -67,6 +67,8 @@ export interface NfqueuePlane {
   problem(): SluiceError | undefined;
   /** @returns undefined for a tenant without a container here */
   markOf(tag: TenantTag): Mark | undefined;
+  /** Whether an address is in the pool of containers. */
+  isInternal(address: Ipv4): boolean;
   /** By whom packets for a block leave. */
   nextHopTo(block: Cidr): Ipv4 | undefined;
   /** Makes the plane what these settings want, in turn behind what is under way. */
@@ -186,6 +188,7 @@ export async function openNfqueuePlane(
     state,
     problem: () => problem,
     markOf: (tag) => marks.get(tag),
+    isInternal: (address) => settings !== undefined && cidrContains(settings.internalPool, address),
     nextHopTo: (block) => listBlocks(nft, table).get(block)?.nextHop,
     settle,
     counting: tableCountingKernel(nft, table),
