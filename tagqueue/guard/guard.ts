@@ -44,7 +44,7 @@ export interface GuardCounts {
 export interface GuardStatus {
   /** Tenants with rules. */
   readonly tenants: number;
-  /** Whether their new flows are being judged; as long as they are not, none gets out. */
+  /** Whether their new flows are being judged, by the newest rules; as long as they are not, none gets out. */
   readonly ready: boolean;
   /** Flows refused in the last minute. */
   readonly refusedLately: number;
@@ -102,6 +102,8 @@ class GuardState {
   #sweeping: Promise<void> = Promise.resolve();
   #chain: Promise<void> = Promise.resolve();
   #isUp = false;
+  /** Rules that the worker was told and does not go by yet. */
+  #untaken = 0;
 
   constructor(options: GuardOptions, conntrack: Conntrack) {
     this.#options = options;
@@ -114,7 +116,10 @@ class GuardState {
     if (first) void this.keepChain();
     // A node without rules has no thread for them.
     if (this.#worker === undefined && tenants.length > 0) this.#start();
-    else this.#tell({ kind: 'rules', tenants });
+    else if (this.#worker !== undefined) {
+      this.#untaken += 1;
+      this.#tell({ kind: 'rules', tenants });
+    }
   }
 
   counts(): GuardCounts {
@@ -129,7 +134,12 @@ class GuardState {
   status(): GuardStatus {
     const since = performance.now() - LATELY_MS;
     const refusedLately = this.#refusals.reduce((sum, { at, flows }) => (at < since ? sum : sum + flows), 0);
-    return { tenants: this.#rules?.length ?? 0, ready: this.#isUp, refusedLately, held: this.#held };
+    return {
+      tenants: this.#rules?.length ?? 0,
+      ready: this.#isUp && this.#untaken === 0,
+      refusedLately,
+      held: this.#held,
+    };
   }
 
   /** Programs are executed for it: only where somebody is guarded. */
@@ -198,6 +208,7 @@ class GuardState {
       this.#worker = undefined;
       if (!this.#closing) setTimeout(() => this.#start(), RESTART_MS).unref();
     });
+    this.#untaken = 1;
     worker.postMessage({ kind: 'rules', tenants: this.#rules } satisfies ToWorker);
     // Flows that an earlier worker let out hold their places.
     void this.sweep().then(() => this.#tell({ kind: 'begin' }));
@@ -206,6 +217,10 @@ class GuardState {
   #hear(message: FromWorker): void {
     if (message.kind === 'ready') {
       this.#isUp = true;
+      return;
+    }
+    if (message.kind === 'taken') {
+      this.#untaken -= 1;
       return;
     }
     for (const { tag, verdict, rule, flows } of message.decided) {

@@ -51,6 +51,8 @@ export interface RefusedFlow {
 
 export type FromWorker =
   | { readonly kind: 'ready' }
+  /** From now on the rules that were told are gone by. */
+  | { readonly kind: 'taken' }
   | {
       readonly kind: 'report';
       readonly decided: readonly Decided[];

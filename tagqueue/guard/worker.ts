@@ -90,7 +90,10 @@ function listen(judge: Judge): boolean {
 }
 
 function take(judge: Judge, message: ToWorker): ToWorker['kind'] {
-  if (message.kind === 'rules') judge.setRules(message.tenants);
+  if (message.kind === 'rules') {
+    judge.setRules(message.tenants);
+    tell({ kind: 'taken' });
+  }
   if (message.kind === 'flows') {
     const now = performance.now();
     judge.setFlows(message.tag, message.keys, message.at - performance.timeOrigin, now);
