@@ -5,6 +5,18 @@
 import { areHarmlessOptions, TAG_BYTES, TAG_OPTION } from '../options.ts';
 import { type DropReason, numberOfReason } from '../reasons.ts';
 import { TAG_FORMAT } from '../token.ts';
+import {
+  DESTINATION,
+  headerBytesOf,
+  lessWords,
+  PLAIN_BYTES,
+  PROTOCOL,
+  resizeHeader,
+  SOURCE,
+  sumOfTag,
+  TOTAL_LENGTH,
+} from './header.ts';
+import { cutQuotedTag, isWholeIcmp, QUOTE, quotesReceiver } from './quote.ts';
 import { mac, siphash } from './siphash.ts';
 import { type FenceTables, isPeers } from './tables.ts';
 
@@ -26,13 +38,6 @@ const TAG_VERSION = refusal('tag_version');
 const TAG_EPOCH = refusal('tag_epoch');
 const TAG_FORGED = refusal('tag_forged');
 
-/** Offsets in an IPv4 header (RFC 791); the tag stands behind the 20 bytes. */
-const TOTAL_LENGTH = 2;
-const PROTOCOL = 9;
-const CHECKSUM = 10;
-const SOURCE = 12;
-const DESTINATION = 16;
-const PLAIN_BYTES = 20;
 /** Two of the option that does nothing (RFC 791). */
 const NO_OPERATIONS = 0x0101;
 /** Of a header with a tag and nothing else. */
@@ -65,7 +70,7 @@ export function judgeOut(tables: FenceTables, packet: Passage): Judgement {
     return inPool(tables, source) ? INTERNAL_LEAK : ALLOWED;
 
   if (packet.tag === 0) return UNTAGGED;
-  if ((source & tables.ownMask) >>> 0 !== tables.own) return FOREIGN_SOURCE;
+  if (!inOwnBlock(tables, source)) return FOREIGN_SOURCE;
   if (tables.valid[tables.epoch] !== 1) return NO_KEY;
   return putTag(tables, packet, packet.tag);
 }
@@ -81,6 +86,7 @@ export function judgeIn(tables: FenceTables, packet: Passage): Judgement {
   if (!inPool(tables, bytes.getUint32(at + DESTINATION)))
     return inPool(tables, source) ? INTERNAL_LEAK : ALLOWED;
 
+  if (isWholeIcmp(bytes, at) && !inPool(tables, source)) return takeQuotedTag(tables, packet);
   if (headerBytesOf(bytes, at) === PLAIN_BYTES) return UNTAGGED;
   if (!isPeers(tables, source)) return FOREIGN_SOURCE;
   return takeTag(tables, packet);
@@ -103,16 +109,17 @@ export function keepHeaderLength(packet: Passage): void {
   packet.length += TAG_BYTES;
 }
 
-export function isFor(address: number, { bytes, at }: Passage): boolean {
-  return bytes.getUint32(at + DESTINATION) === address;
-}
-
-function headerBytesOf(bytes: DataView, at: number): number {
-  return (bytes.getUint8(at) & 15) * 4;
+/** Whether it came with a tag of its own, which errors from outside the pool do not, and ends at this host. */
+export function endsAtGateway(tables: FenceTables, { bytes, at }: Passage): boolean {
+  return bytes.getUint32(at + DESTINATION) === tables.gateway && inPool(tables, bytes.getUint32(at + SOURCE));
 }
 
 function inPool({ pool, poolMask }: FenceTables, address: number): boolean {
   return (address & poolMask) >>> 0 === pool;
+}
+
+function inOwnBlock({ own, ownMask }: FenceTables, address: number): boolean {
+  return (address & ownMask) >>> 0 === own;
 }
 
 function putTag(tables: FenceTables, packet: Passage, tenant: number): Judgement {
@@ -155,9 +162,7 @@ function takeTag(tables: FenceTables, packet: Passage): Judgement {
 
   const tag = at + PLAIN_BYTES;
   const tenant = bytes.getUint32(tag + 4) & LARGEST_TENANT;
-  // In one's complement, taking a word off a sum is adding its complement.
-  const change = (TAG_BYTES / 2) * 0xffff - sumOfTag(bytes, tag);
-  resizeHeader(bytes, at, headerBytes - TAG_BYTES, total - TAG_BYTES, change);
+  resizeHeader(bytes, at, headerBytes - TAG_BYTES, total - TAG_BYTES, lessWords(bytes, tag, TAG_BYTES));
   const plain = at + TAG_BYTES;
   for (let offset = PLAIN_BYTES - 4; offset >= 0; offset -= 4)
     bytes.setUint32(plain + offset, bytes.getUint32(at + offset));
@@ -168,6 +173,25 @@ function takeTag(tables: FenceTables, packet: Passage): Judgement {
 
   const mark = tables.markOfTag.get(tenant);
   if (mark === undefined) return OTHER_TENANT; // nobody of this tenant is here to hear it
+  packet.mark = (packet.mark | mark) >>> 0;
+  return ALLOWED;
+}
+
+/** A router in the middle has no key: its error is believed for the tag that it quotes, and goes to whom that is about. */
+function takeQuotedTag(tables: FenceTables, packet: Passage): Judgement {
+  const { bytes, at } = packet;
+  const quoted = at + QUOTE;
+  if (!quotesReceiver(bytes, at, packet.length) || !inOwnBlock(tables, bytes.getUint32(at + DESTINATION)))
+    return UNTAGGED;
+  const refused = checkTag(tables, bytes, quoted);
+  if (refused !== ALLOWED) return refused;
+  packet.tag = bytes.getUint32(quoted + PLAIN_BYTES + 4) & LARGEST_TENANT;
+  const mark = tables.markOfTag.get(packet.tag);
+  if (mark === undefined) return OTHER_TENANT; // nobody of this tenant is here to hear it
+  cutQuotedTag(bytes, at);
+  packet.at += TAG_BYTES;
+  packet.length -= TAG_BYTES;
+  packet.changed = true;
   packet.mark = (packet.mark | mark) >>> 0;
   return ALLOWED;
 }
@@ -199,26 +223,4 @@ function hashTag({ keys }: FenceTables, bytes: DataView, at: number): void {
     bytes.getUint8(tag + 2) | (epoch << 8) | (bytes.getUint8(at + PROTOCOL) << 16),
     bytes.getUint32(tag + 4, true) & ~0xff,
   );
-}
-
-function sumOfTag(bytes: DataView, tag: number): number {
-  let sum = 0;
-  for (let offset = 0; offset < TAG_BYTES; offset += 2) sum += bytes.getUint16(tag + offset);
-  return sum;
-}
-
-/**
- * Changes header length and total length, and the checksum by the difference (RFC 1624), so that a header which was
- * damaged before stays recognisably damaged.
- * @param change  what the options add to the header's sum
- */
-function resizeHeader(bytes: DataView, at: number, headerBytes: number, total: number, change: number): void {
-  const first = bytes.getUint16(at);
-  const changed = (first & 0xf0ff) | ((headerBytes / 4) << 8);
-  let sum = (~bytes.getUint16(at + CHECKSUM) & 0xffff) + change;
-  sum += (~first & 0xffff) + (~bytes.getUint16(at + TOTAL_LENGTH) & 0xffff) + changed + total;
-  for (let fold = 0; fold < 4; fold++) sum = (sum & 0xffff) + (sum >>> 16);
-  bytes.setUint16(at, changed);
-  bytes.setUint16(at + TOTAL_LENGTH, total);
-  bytes.setUint16(at + CHECKSUM, ~sum & 0xffff);
 }

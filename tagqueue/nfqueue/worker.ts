@@ -8,7 +8,7 @@ import { NF_ACCEPT, NF_DROP, type QueuedPacket } from '../../linux/nfqueue-messa
 import { STRANGER_TAG } from '../../model/fence-probe.ts';
 import {
   ALLOWED,
-  isFor,
+  endsAtGateway,
   type Judgement,
   judgeIn,
   judgeOut,
@@ -92,9 +92,9 @@ function judge(tables: FenceTables, packet: QueuedPacket, passage: Passage): Jud
   return packet.hook === PREROUTING ? judgeIn(tables, passage) : judgeOut(tables, passage);
 }
 
-function letThrough(queue: Nfqueue, packet: QueuedPacket, passage: Passage, { gateway }: FenceTables): void {
+function letThrough(queue: Nfqueue, packet: QueuedPacket, passage: Passage, tables: FenceTables): void {
   if (passage.changed) {
-    if (packet.hook === PREROUTING && isFor(gateway, passage)) keepHeaderLength(passage);
+    if (packet.hook === PREROUTING && endsAtGateway(tables, passage)) keepHeaderLength(passage);
     padShort(passage);
     queue.acceptMangled(packet.id, passage.at, passage.length, passage.mark);
   } else if (passage.mark !== packet.mark) queue.decide(packet.id, NF_ACCEPT, passage.mark);
