@@ -13,7 +13,7 @@ import { type DropReason, reasonOfNumber } from '../../tagqueue/reasons.ts';
 import { type Fence, FenceBuilds, loadFence } from '../fence/builds.ts';
 import { furnish } from '../fence/furnish.ts';
 import { type Generated, generated } from '../fence/generated.ts';
-import { judge, type Ruling } from '../fence/plain-judge.ts';
+import { isMessageFromOutside, judge, type Ruling } from '../fence/plain-judge.ts';
 import { openQueueSite, type Seen } from '../fence/queue-site.ts';
 import { eventually } from '../fence/wire.ts';
 import {
@@ -132,6 +132,25 @@ it('generates packets for every verdict', () => {
   for (const reason of ['ip_options', 'no_room']) expect(verdicts).toContain(`out ${reason}`);
 });
 
+it('generates ICMP errors for every verdict', () => {
+  const errors = packets.filter(
+    ({ direction, packet }) => direction === 'in' && packet.length >= 20 && isMessageFromOutside(packet),
+  );
+  const verdicts = new Set(
+    errors.map((one) => byWords(one)).map(({ refused, tenant }) => refused ?? `for ${tenant}`),
+  );
+  for (const tenant of KNOWN) expect(verdicts).toContain(`for ${tenant}`);
+  for (const reason of [
+    'untagged',
+    'tag_malformed',
+    'tag_version',
+    'tag_epoch',
+    'tag_forged',
+    'other_tenant',
+  ])
+    expect(verdicts).toContain(reason);
+});
+
 it('the userland codec agrees with the format', () => compare('codec', packets, byCodec));
 
 it('the eBPF programs agree with the format', () => {
@@ -182,7 +201,7 @@ it('the userland plane agrees with the format', async () => {
 it('a worker that dies lets nothing through, and another one is started in its place', async () => {
   const passing = packets
     .filter(isRoutable)
-    .find((one) => one.direction === 'in' && byWords(one).tenant !== undefined);
+    .find((one) => one.direction === 'in' && KNOWN.some((tag) => tag === byWords(one).tenant));
   await using site = await openQueueSite(
     FACTS,
     KNOWN.map((tag) => MARKS[tag]!),

@@ -111,9 +111,91 @@ const outgoing = fc
     return finished('out', tenant, mutate(ipv4({ ...fields, options: shown }, payload), mutation, spot));
   });
 
+/** What is done to an ICMP error that was right. */
+type ErrorMutation = 'none' | 'bit-in-tag' | 'bit-in-quote' | 'damaged' | 'forged' | 'cut' | 'total-length';
+const errorMutation: fc.Arbitrary<ErrorMutation> = fc.oneof(
+  { weight: 8, arbitrary: fc.constant<ErrorMutation>('none') },
+  { weight: 5, arbitrary: fc.constant<ErrorMutation>('bit-in-tag') },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom<ErrorMutation>('bit-in-quote', 'damaged', 'forged', 'cut', 'total-length'),
+  },
+);
+const word = fc.integer({ min: 0, max: 0xffff });
+const quotedOptions = often(fc.constant('right'), fc.constant('no-tag'), fc.constant('two-tags'));
+
+/** What routers say of packets that have left this node, to their senders. */
+const errors = fc
+  .record({
+    router: often(outside, remote, own),
+    sender: often(own, remote, outside),
+    receiver: often(remote, own, outside),
+    /** Undefined: whom the quoted packet is from. */
+    to: often(fc.constant(undefined), own),
+    ...{ protocol, fragment, payload, epoch, tenant, mutation: errorMutation, options: quotedOptions },
+    behindTag: often(fc.constant(''), foreignOptions),
+    type: often(fc.constantFrom(3, 11, 12), fc.integer({ min: 0, max: 255 })),
+    code: often(fc.constant(4), fc.integer({ min: 0, max: 15 })),
+    /** Pointer and length of the quote, or nothing. */
+    places: fc.oneof(fc.constant(0), fc.constantFrom(0x2304, 0x2405), word),
+    mtu: fc.oneof(fc.constantFrom(0, 67, 68, 83, 84, 1_280, 1_400), word),
+    quotedBytes: often(fc.constant(548), fc.integer({ min: 0, max: 80 })),
+    outerOptions: often(fc.constant(''), foreignOptions),
+    outerFragment: often(fc.constant(0), fc.constant(0x4000), fc.constantFrom(0x2000, 0x0001)),
+    spot: fc.nat(),
+  })
+  .map(({ router, sender, to, mutation, quotedBytes, outerOptions, outerFragment, spot, ...about }) => {
+    const quote = quoted({ ...about, source: sender, forged: mutation === 'forged' });
+    if (mutation === 'bit-in-tag' && quote.length >= 36) flip(quote, 20 * 8 + (spot % (16 * 8)));
+    if (mutation === 'bit-in-quote') flip(quote, spot % (20 * 8));
+    const message = errorAbout(quote.subarray(0, quotedBytes), about);
+    if (mutation === 'damaged') flip(message, spot % (message.length * 8));
+    const fields = { source: router, destination: to ?? sender, protocol: PROTOCOL.icmp };
+    const packet = ipv4({ ...fields, fragment: outerFragment, options: padded(outerOptions) }, message);
+    const whole = mutation === 'cut' || mutation === 'total-length' ? mutate(packet, mutation, spot) : packet;
+    return finished('in', 0, whole);
+  });
+
+interface Quoted {
+  readonly source: Ipv4;
+  readonly receiver: Ipv4;
+  readonly protocol: number;
+  readonly fragment: number;
+  readonly payload: Buffer;
+  readonly epoch: KeyEpoch;
+  readonly tenant: TenantTag;
+  readonly options: string;
+  readonly behindTag: string;
+  /** By another key. */
+  readonly forged: boolean;
+}
+
+function quoted({ source, receiver, options, behindTag, payload, forged, ...fields }: Quoted): Buffer {
+  const flow = { ...fields, source, destination: receiver };
+  const right = tag({ ...flow, secret: forged ? Buffer.alloc(16, 1) : SECRET });
+  const behind = padded(behindTag).subarray(0, 40 - right.length);
+  const shown: Record<string, Buffer> = {
+    'no-tag': Buffer.alloc(0),
+    'two-tags': Buffer.concat([right, right]),
+  };
+  return ipv4({ ...flow, options: shown[options] ?? Buffer.concat([right, behind]) }, payload);
+}
+
+function errorAbout(
+  quote: Buffer,
+  { type, code, places, mtu }: { type: number; code: number; places: number; mtu: number },
+): Buffer {
+  const message = Buffer.concat([Buffer.from([type, code, 0, 0, 0, 0, 0, 0]), quote]);
+  message.writeUInt16BE(places, 4);
+  message.writeUInt16BE(mtu, 6);
+  message.writeUInt16BE(internetChecksum(message), 2);
+  return message;
+}
+
 export const generated: fc.Arbitrary<Generated> = fc.oneof(
   { weight: 3, arbitrary: incoming },
   { weight: 2, arbitrary: outgoing },
+  { weight: 2, arbitrary: errors },
 );
 
 function padded(hex: string): Buffer {
