@@ -3,7 +3,7 @@ import { Carrier } from '../../model/carrier.ts';
 import { changesUnderLoad } from '../path/changes.ts';
 import { errorsOnTheWay } from '../path/errors.ts';
 import { longDatagrams } from '../path/fragments.ts';
-import { headersOnTheWay } from '../path/headers.ts';
+import { headersOnTheWay, optionsOnTheWay } from '../path/headers.ts';
 import { narrowHop } from '../path/mtu.ts';
 import { carry, type Scene, setScene, type Way } from '../path/scene.ts';
 
@@ -16,7 +16,7 @@ afterAll(() => scene?.[Symbol.asyncDispose]());
 function everything(way: Way): void {
   describe.each(Carrier.options)('with the carrier %s', (carrier) => {
     beforeAll(() => carry(scene, carrier), 30_000);
-    for (const suite of [narrowHop, longDatagrams, errorsOnTheWay, headersOnTheWay])
+    for (const suite of [narrowHop, longDatagrams, errorsOnTheWay, headersOnTheWay, optionsOnTheWay])
       suite({ scene: () => scene, carrier, way });
   });
   changesUnderLoad({ scene: () => scene, way });

@@ -1,6 +1,7 @@
 /** Two nodes, a narrow router between them, a container of one tenant on each, and one of another tenant. */
 import { createLab, type Lab, type LabContainer } from '../../lab/lab.ts';
 import { netnsPath } from '../../lab/network.ts';
+import type { StartOptions } from '../../lab/node.ts';
 import { namespaceOf } from '../../lab/topology.ts';
 import { localClient } from '../../linux/api-client.ts';
 import { ETHERNET_BYTES, ethernetFrame } from '../../linux/frames.ts';
@@ -47,7 +48,7 @@ export const MIDDLE_MTU = 1400;
 const WAIT_MS = 10_000;
 const PATIENCE_MS = 2_000;
 
-export async function setScene(prefix: string): Promise<Scene> {
+export async function setScene(prefix: string, config: StartOptions['config'] = {}): Promise<Scene> {
   const lab = await createLab({ prefix, nodes: ['a', 'b'], middle: { mtu: MIDDLE_MTU } });
   const open: PacketSocket[] = [];
   const close = async (): Promise<void> => {
@@ -55,7 +56,7 @@ export async function setScene(prefix: string): Promise<Scene> {
     await lab.close();
   };
   try {
-    await lab.start();
+    await lab.start(config);
     for (const tenant of ['blue', 'red']) await lab.tenant(tenant);
     const [near, far] = [await standAt(lab, 'a', open), await standAt(lab, 'b', open)];
     const stranger = await lab.container('a', 'red', 'stranger');
@@ -156,14 +157,14 @@ async function carrierSeen(from: End, to: End): Promise<Carrier | undefined> {
   return frame === undefined ? undefined : carrierOf(frame.bytes);
 }
 
-/** What a test tries: over which carrier, and past bridge and routing or through them. */
+/** What a test tries: over which carrier, and past bridge and routing, through them, or without eBPF. */
 export interface Stage {
   readonly scene: () => Scene;
   readonly carrier: Carrier;
   readonly way: Way;
 }
 
-export type Way = 'fast path' | 'long way';
+export type Way = 'fast path' | 'long way' | 'userland';
 
 /** Registers tests. */
 export type Suite = (stage: Stage) => void;

@@ -1,17 +1,18 @@
 /** A8: ICMP errors about packets between nodes, made up by a stranger who has no tag to quote, and by red. */
 import { ethernetFrame, internetChecksum } from '../../../linux/frames.ts';
 import type { Ipv4 } from '../../../model/addresses.ts';
-import type { Carrier } from '../../../model/carrier.ts';
+import { Carrier } from '../../../model/carrier.ts';
 import { makeTag } from '../../../tagqueue/token.ts';
 import { optionOf } from '../../../tagqueue/wire.ts';
 import { ETHERTYPE, type Ipv4Fields, ipv4, PROTOCOL } from '../../frames.ts';
-import { attack, framesBeforeControls, type Suite } from '../attack.ts';
+import { attack, framesBeforeControls } from '../attack.ts';
 import { changed, range } from '../traffic.ts';
 import { tunnelBetweenNodes } from '../tunnel-frames.ts';
 import type { Nic, World } from '../world.ts';
 
 const ROUTER = '192.0.2.66' as Ipv4;
 const UNREACHABLE = 3;
+const ERRORS: readonly number[] = [UNREACHABLE, 11, 12];
 const TOO_BIG = 4;
 const MTU = 1_300;
 const PATIENCE_MS = 5_000;
@@ -69,8 +70,9 @@ function errorAbout({ stranger }: World, { packet, to }: Omit<Sent, 'mac'>, give
   return ethernetFrame(stranger.mac, stranger.uplinks.a, ETHERTYPE.ipv4, error);
 }
 
-export const quotedTags: Suite = (world) => {
-  for (const carrier of ['option', 'vxlan'] as const) {
+/** Errors about packets of the carriers that the nodes take in, and of those they do not. */
+export function quotedTags(world: () => World, accepted: readonly Carrier[]): void {
+  for (const carrier of accepted) {
     describe(`A8: ICMP errors that quote a packet, ${carrier}`, () => {
       it('A8: one that quotes what the node has really sent does arrive', async () => {
         const all = world();
@@ -135,7 +137,7 @@ export const quotedTags: Suite = (world) => {
         from: stranger,
         frames: (all) =>
           range(256, (type) => type)
-            .filter((type) => ![UNREACHABLE, 11, 12].includes(type))
+            .filter((type) => !ERRORS.includes(type))
             .map((type) => errorAbout(all, sentBy(all, carrier, 'blue'), { type, code: 1 })),
       });
       attack(world, {
@@ -170,6 +172,20 @@ export const quotedTags: Suite = (world) => {
     });
   }
 
+  for (const carrier of Carrier.options.filter((one) => !accepted.includes(one))) {
+    attack(world, {
+      id: 'A8',
+      name: `errors: quoting what the node would have sent, had it sent that way, ${carrier}`,
+      from: stranger,
+      frames: (all) =>
+        ERRORS.flatMap((type) => {
+          const sent = sentBy(all, carrier, 'blue');
+          const inner = all.blue.a1.internal.address;
+          return [sent, { ...sent, to: inner }].map((one) => errorAbout(all, one, { type }));
+        }),
+    });
+  }
+
   attack(world, {
     id: 'A8',
     name: "errors: quoting blue's packet as it left its container, without any tag",
@@ -178,7 +194,7 @@ export const quotedTags: Suite = (world) => {
       const { blue } = all;
       const [source, destination] = [blue.a1.internal.address, blue.b1.internal.address];
       const bare = { packet: ipv4({ source, destination }), to: source };
-      return [UNREACHABLE, 11, 12].map((type) => errorAbout(all, bare, { type }));
+      return ERRORS.map((type) => errorAbout(all, bare, { type }));
     },
     dropped: { by: 'untagged' },
   });
@@ -204,4 +220,4 @@ export const quotedTags: Suite = (world) => {
       },
     });
   });
-};
+}

@@ -18,9 +18,9 @@ import { noTunnel, tunnel } from './tunnel.ts';
 /** All of them, in one lab. Last come those that change something in red's containers. */
 export function everySuite(prefix: string, variant: Variant): void {
   const world = worldForFile(prefix, variant);
-  // Tunnels, and what quotes a tag, are believed by the programs only.
-  const [tunnels, errors] =
-    variant.plane === 'ebpf' ? [tunnel, quotedTags] : [noTunnel, (): void => undefined];
+  // Tunnels are believed by the programs only.
+  const tunnels = variant.plane === 'ebpf' ? tunnel : noTunnel;
+  const errors: Suite = (one) => quotedTags(one, variant.accepted);
   for (const suite of [
     asTold,
     identity,
