@@ -128,8 +128,12 @@ export function sendTo(end: End, packet: Uint8Array): void {
 }
 
 /** The next IPv4 packet with these bytes in it that a socket sees coming in, from its header on. @throws Error when it does not come */
-export async function arriving(socket: PacketSocket, marker: Buffer): Promise<Buffer> {
-  const frame = await socket.next(({ bytes, outgoing }) => !outgoing && bytes.includes(marker), PATIENCE_MS);
+export async function arriving(
+  socket: PacketSocket,
+  marker: Buffer,
+  patienceMs = PATIENCE_MS,
+): Promise<Buffer> {
+  const frame = await socket.next(({ bytes, outgoing }) => !outgoing && bytes.includes(marker), patienceMs);
   if (frame === undefined) throw new Error(`nothing with ${marker.toString('hex')} came to ${socket.ifName}`);
   return frame.bytes.subarray(ETHERNET_BYTES);
 }
