@@ -9,6 +9,8 @@ const input: ChangesInput = {
   listen: undefined,
   join: undefined,
   network: Config.parse({}).network,
+  plane: 'ebpf',
+  gear: 'packets',
   places: { runDir: '/r', stateDir: '/s', configFile: '/c', configNamed: false },
   observed: { links: [], addresses: [], routes: [], settings: new Map([['net/ipv4/ip_forward', '0']]) },
 };
@@ -38,6 +40,16 @@ describe('changesOf', () => {
     expect(texts()).toContain('sysctl net.ipv4.ip_forward: 0 → 1');
     const settings = new Map([['net/ipv4/ip_forward', '1']]);
     expect(texts({ observed: { ...input.observed, settings } }).join('\n')).not.toContain('ip_forward');
+  });
+
+  it('names the rules of the plane without eBPF, and the tunnel only where flows use it', () => {
+    const packets = texts({ plane: 'nfqueue' });
+    expect(packets).toContain('nftables table bridge sluice_fence_a');
+    expect(packets).toContain('nftables table ip raw, chain SLUICE-a-in (iptables)');
+    expect(packets.join('\n')).not.toMatch(/eBPF|vxlan|bpf on/);
+    const flows = texts({ plane: 'nfqueue', gear: 'flows' });
+    expect(flows).toContain('nftables table ip mangle, chain SLUICE-a-flow (iptables)');
+    expect(flows).toContain('listen UDP 4790 (sg-a), for other nodes');
   });
 
   it('names the listening socket, and no server on a machine that joins', () => {

@@ -9,6 +9,7 @@ import { flowsTable } from '../../netd/flow-limits.ts';
 import { bridgeName, headroomName, tunnelName } from '../../netd/names.ts';
 import { bridgeSettings, type NodeAction, type ObservedNode, planNode } from '../../netd/node-plan.ts';
 import { GUARD_CHAIN } from '../../tagqueue/guard/chain.ts';
+import { chainNames, fenceTable, flowPort, flowTunnel } from '../../tagqueue/nfqueue/names.ts';
 import { pinDirectoryOf } from '../../tagqueue/pins.ts';
 import { DAEMONS, type Places, socketOf } from '../places.ts';
 
@@ -24,6 +25,9 @@ export interface ChangesInput {
   readonly listen: string | undefined;
   readonly join: string | undefined;
   readonly network: Config['network'];
+  /** What will enforce here. */
+  readonly plane: 'ebpf' | 'nfqueue';
+  readonly gear: Config['tagqueue']['gear'];
   readonly places: Places;
   readonly observed: ObservedNode;
 }
@@ -37,15 +41,11 @@ export function changesOf(input: ChangesInput): Change[] {
   const actions = planNode({ facts, blocks: new Map(), ownedLinks: new Set(), observed: input.observed });
   return [
     ...actions.flatMap((action) => changeOf(action, facts, input.observed)),
-    ...vxlanDevices(input),
+    ...(input.plane === 'ebpf' ? vxlanDevices(input) : []),
     { kind: 'nftables', what: `table ip ${facts.table}` },
     { kind: 'nftables', what: `table ip ${flowsTable(facts.table)}` },
     { kind: 'nftables', what: `table ip ${GUARD_CHAIN.table}, chain ${GUARD_CHAIN.name} (iptables)` },
-    ...programs(input.uplink.name),
-    {
-      kind: 'mount',
-      what: `bpf on ${input.places.runDir}/bpf, pins in ${pinDirectoryOf(input.places.runDir, input.node)}`,
-    },
+    ...(input.plane === 'ebpf' ? ebpfPlane(input) : nfqueuePlane(input)),
     ...files(input),
     {
       kind: 'listen',
@@ -145,11 +145,32 @@ const FOLLOWS_FORWARDING: Change = {
 
 const dotted = (name: string): string => name.replaceAll('/', '.');
 
-function programs(uplink: IfName): Change[] {
-  return ['ingress', 'egress'].map((direction) => ({
-    kind: 'program',
-    what: `eBPF on ${uplink} ${direction} (clsact)`,
-  }));
+function ebpfPlane({ uplink, places, node }: ChangesInput): Change[] {
+  const programs = ['ingress', 'egress'].map(
+    (direction): Change => ({ kind: 'program', what: `eBPF on ${uplink.name} ${direction} (clsact)` }),
+  );
+  const pins = pinDirectoryOf(places.runDir, node);
+  return [...programs, { kind: 'mount', what: `bpf on ${places.runDir}/bpf, pins in ${pins}` }];
+}
+
+function nfqueuePlane({ node, gear, network: { vxlanPort } }: ChangesInput): Change[] {
+  const { arrivals, departures, flowArrivals } = chainNames(node);
+  const tables = ['bridge', 'ip'].map(
+    (family): Change => ({ kind: 'nftables', what: `table ${family} ${fenceTable(node)}` }),
+  );
+  const chains = [
+    `raw, chain ${arrivals}`,
+    `mangle, chain ${departures}`,
+    ...(gear === 'flows' ? [`mangle, chain ${flowArrivals}`] : []),
+  ].map((chain): Change => ({ kind: 'nftables', what: `table ip ${chain} (iptables)` }));
+  if (gear === 'packets') return [...tables, ...chains];
+  const tunnel = flowTunnel(node);
+  return [
+    ...tables,
+    ...chains,
+    { kind: 'interface', what: `vxlan device ${tunnel}` },
+    { kind: 'listen', what: `UDP ${flowPort(vxlanPort)} (${tunnel}), for other nodes` },
+  ];
 }
 
 function files({ places, join }: ChangesInput): Change[] {

@@ -1,6 +1,7 @@
 /** `sluice up` from the command line: checks the machine first, says what it would change, shows what the daemons say. */
 import { pino } from 'pino';
 import { listAddresses, listRoutes } from '../../linux/addressing.ts';
+import { tryBpf } from '../../linux/bpf-abilities.ts';
 import { listLinks } from '../../linux/links.ts';
 import { NETLINK_ROUTE, openNetlink } from '../../linux/netlink.ts';
 import { readSysctl } from '../../linux/sysctl.ts';
@@ -9,6 +10,7 @@ import { SluiceError } from '../../model/errors.ts';
 import type { Log } from '../../model/log.ts';
 import type { IfName } from '../../model/names.ts';
 import { nodeSettings, type ObservedNode } from '../../netd/node-plan.ts';
+import { lackOfEbpf } from '../../tagqueue/ebpf-lack.ts';
 import { machineFindings } from '../doctor/checks.ts';
 import type { Finding } from '../doctor/facts.ts';
 import { observeMachine } from '../doctor/observe.ts';
@@ -69,21 +71,20 @@ async function showChanges({
     throw new SluiceError('not_found', `there is no interface ${name}`, 'see `ip link`');
   // An uplink without an address is refused here as it would be later.
   await uplinkAddress(name);
-  const { network } = config;
-  const changes = changesOf({
-    node,
-    uplink,
-    listen,
-    join,
-    network,
-    places,
-    observed,
-  });
+  const { network, tagqueue } = config;
+  const plane = await planeHere(tagqueue.plane);
+  const { gear } = tagqueue;
+  const changes = changesOf({ node, uplink, listen, join, network, plane, gear, places, observed });
   const rows = changes.map(({ kind, what }) => [kind, what]);
   show(json, { dryRun: true, node, changes }, () =>
     table(['kind', 'would be'], rows, 'nothing would change'),
   );
   return 0;
+}
+
+async function planeHere(choice: Config['tagqueue']['plane']): Promise<'ebpf' | 'nfqueue'> {
+  if (choice !== 'auto') return choice;
+  return lackOfEbpf(await tryBpf()) === undefined ? 'ebpf' : 'nfqueue';
 }
 
 /** The node's bridges may not be there yet, so their settings are not asked for. */
