@@ -1,6 +1,8 @@
 /** An isolation switch: limits of chosen containers are changed for a time, and come back by themselves (docs/switches.md). */
 import * as z from 'zod';
+import { cronProblem, zoneProblem } from './cron.ts';
 import { LimitField, type LimitValue } from './limits.ts';
+import { limitProblem } from './quantity.ts';
 
 export const SwitchId = z
   .string()
@@ -37,19 +39,39 @@ export type Change = z.infer<typeof Change>;
 
 export const Changes = z
   .partialRecord(LimitField, Change)
-  .refine((changes) => Object.keys(changes).length > 0, 'must change something');
+  .refine((changes) => Object.keys(changes).length > 0, 'must change something')
+  .superRefine((changes, context) => {
+    for (const [field, change] of Object.entries(changes)) {
+      const message = changeProblem(field as LimitField, change);
+      if (message !== undefined) context.addIssue({ code: 'custom', path: [field], message });
+    }
+  });
 export type Changes = z.infer<typeof Changes>;
 
+function changeProblem(field: LimitField, change: Change): string | undefined {
+  if (change.do === 'set') return limitProblem(field, change.value);
+  return change.do === 'scale' && field === 'cpu.set' ? 'a list of CPUs cannot be scaled' : undefined;
+}
+
 const UnixMs = z.int().min(0);
+
+const checked = (problemOf: (text: string) => string | undefined, longest: number): z.ZodString =>
+  z
+    .string()
+    .max(longest)
+    .superRefine((text, context) => {
+      const message = problemOf(text);
+      if (message !== undefined) context.addIssue({ code: 'custom', message });
+    });
 
 /** A window that opens again and again, inside `from` and `until`. */
 export const Repetition = z.strictObject({
   /** Five fields as in crontab(5), in `zone`. */
-  cron: z.string().max(128),
+  cron: checked(cronProblem, 128),
   /** How long each window stays open. */
   forMs: z.int().min(1_000),
   /** An IANA time zone. */
-  zone: z.string().max(64).default('UTC'),
+  zone: checked(zoneProblem, 64).default('UTC'),
 });
 export type Repetition = z.infer<typeof Repetition>;
 

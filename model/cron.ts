@@ -1,0 +1,60 @@
+/** Times that come back, as crontab(5) writes them: five fields, in a time zone. */
+import { Cron } from 'croner';
+import { dateOf } from './iso-time.ts';
+
+/** One field: numbers, names, ranges, steps and lists. What else croner knows (L, W, #, ?, @daily) is not crontab(5). */
+const FIELD =
+  /^(?:\*|[0-9]+|[a-z]{3})(?:-(?:[0-9]+|[a-z]{3}))?(?:\/[0-9]+)?(?:,(?:\*|[0-9]+|[a-z]{3})(?:-(?:[0-9]+|[a-z]{3}))?(?:\/[0-9]+)?)*$/i;
+
+export interface CronTimes {
+  readonly cron: string;
+  /** An IANA time zone. */
+  readonly zone: string;
+}
+
+/** What is wrong with the fields; undefined: nothing. */
+export function cronProblem(cron: string): string | undefined {
+  const fields = cron.trim().split(/\s+/);
+  if (fields.length !== 5 || !fields.every((field) => FIELD.test(field))) {
+    return "must be five fields as in crontab(5): minute, hour, day, month, day of the week; such as '0 23 * * *'";
+  }
+  try {
+    const never = patternOf({ cron, zone: 'UTC' }).nextRun(dateOf(0)) === null;
+    return never ? 'is a time that never comes' : undefined;
+  } catch (error) {
+    return `cannot be understood: ${error instanceof Error ? error.message.replace(/^CronPattern: /, '') : error}`;
+  }
+}
+
+/** What is wrong with the name of a zone; undefined: nothing. */
+export function zoneProblem(zone: string): string | undefined {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return undefined;
+  } catch {
+    return `${JSON.stringify(zone)} is no time zone; say one of the IANA names, such as Europe/Paris or UTC`;
+  }
+}
+
+/** @returns the last time at or before `now`, Unix ms; undefined when there was none since years */
+export function lastTime(times: CronTimes, now: number): number | undefined {
+  // croner looks strictly before its argument, and at whole seconds only.
+  const after = (Math.floor(now / 1_000) + 1) * 1_000;
+  return patternOf(times).previousRuns(1, dateOf(after))[0]?.getTime();
+}
+
+/** @returns the first time after `now`, Unix ms; undefined when there will be none for years */
+export function nextTime(times: CronTimes, now: number): number | undefined {
+  return patternOf(times).nextRun(dateOf(now))?.getTime();
+}
+
+/** Reading a pattern takes half a millisecond; it is asked again with every look at the switches. */
+const patterns = new WeakMap<CronTimes, Cron>();
+
+function patternOf(times: CronTimes): Cron {
+  const known = patterns.get(times);
+  if (known !== undefined) return known;
+  const made = new Cron(times.cron.trim(), { timezone: times.zone, mode: '5-part' });
+  patterns.set(times, made);
+  return made;
+}
