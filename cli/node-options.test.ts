@@ -34,6 +34,22 @@ describe('nodeOptions', () => {
   });
 });
 
+describe('zone and labels', () => {
+  it('come from flags, all of them, else from the configuration', () => {
+    const configured = config({ zone: 'hall-1', labels: { disk: 'ssd' } });
+    expect(nodeOptions({}, configured, 'host')).toMatchObject({ zone: 'hall-1', labels: { disk: 'ssd' } });
+    const flagged = nodeOptions({ zone: 'hall-2', label: ['cpu=new', 'gpu=no'] }, configured, 'host');
+    expect(flagged).toMatchObject({ zone: 'hall-2', labels: { cpu: 'new', gpu: 'no' } });
+    expect(nodeOptions({}, config(), 'host')).toMatchObject({ zone: undefined, labels: {} });
+  });
+
+  it('are refused when they are no words', () => {
+    for (const label of ['ssd', '=ssd', 'disk=', 'disk=a b'])
+      expect(() => nodeOptions({ label: [label] }, config(), 'host')).toThrow(/--label/);
+    expect(() => nodeOptions({ zone: '../a' }, config(), 'host')).toThrow(/--zone/);
+  });
+});
+
 describe('requireUplink', () => {
   it('asks for one by name', () => {
     expect(() => requireUplink({ uplink: undefined })).toThrow(/which interface/);

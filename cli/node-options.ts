@@ -3,11 +3,15 @@ import os from 'node:os';
 import type * as z from 'zod';
 import { type Config, HostPort } from '../model/config.ts';
 import { SluiceError } from '../model/errors.ts';
+import { Labels, ZoneName } from '../model/limits.ts';
 import { IfName, NodeName } from '../model/names.ts';
 
 /** Flags as they come from the command line. */
 export interface NodeFlags {
   readonly node?: string | undefined;
+  readonly zone?: string | undefined;
+  /** Each KEY=VALUE. */
+  readonly label?: readonly string[] | undefined;
   readonly uplink?: string | undefined;
   readonly listen?: string | undefined;
   readonly join?: string | undefined;
@@ -15,6 +19,8 @@ export interface NodeFlags {
 
 export interface NodeOptions {
   readonly node: NodeName;
+  readonly zone: string | undefined;
+  readonly labels: Labels;
   readonly uplink: IfName | undefined;
   readonly listen: string | undefined;
   readonly join: string | undefined;
@@ -27,6 +33,8 @@ export interface NodeOptions {
 export function nodeOptions(flags: NodeFlags, config: Config, hostName = os.hostname()): NodeOptions {
   const options = {
     node: flag(NodeName, flags.node, '--node') ?? config.node ?? nodeOfHost(hostName),
+    zone: flag(ZoneName, flags.zone, '--zone') ?? config.zone,
+    labels: labelsOf(flags.label) ?? config.labels,
     uplink: flag(IfName, flags.uplink, '--uplink') ?? config.uplink,
     listen:
       flag(HostPort, flags.listen, '--listen') ?? (flags.join === undefined ? config.listen : undefined),
@@ -47,6 +55,23 @@ export function requireUplink({ uplink }: Pick<NodeOptions, 'uplink'>): IfName {
     'invalid_request',
     'it is not said which interface leads to the other nodes and the internet',
     'name it: --uplink eth0, or `uplink` in the configuration; see `ip route show default`',
+  );
+}
+
+/** Those on the command line are all of them: a word can be taken away only by not saying it. */
+function labelsOf(words: readonly string[] | undefined): Labels | undefined {
+  if (words === undefined || words.length === 0) return undefined;
+  const pairs = words.map((word) => {
+    const equals = word.indexOf('=');
+    return [word.slice(0, Math.max(0, equals)), word.slice(equals + 1)];
+  });
+  const parsed = Labels.safeParse(Object.fromEntries(pairs));
+  if (parsed.success) return parsed.data;
+  const why = parsed.error.issues.map(({ message }) => message).join('; ');
+  throw new SluiceError(
+    'invalid_request',
+    `--label ${words.join(' ')}: ${why}`,
+    'say KEY=VALUE, such as disk=ssd',
   );
 }
 

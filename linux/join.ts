@@ -13,6 +13,7 @@ import {
   type Secret,
   type Token,
 } from '../model/join.ts';
+import type { Labels } from '../model/limits.ts';
 import type { NodeName } from '../model/names.ts';
 import type { ApiClient } from './api-client.ts';
 import { serverClient } from './api-tls.ts';
@@ -71,17 +72,25 @@ export function operatorClient(server: string, tokenText: string): ApiClient {
 
 const Registered = z.strictObject({ node: ClusterNode, settings: ClusterSettings });
 
+/** What is left out stays as the server has it. */
+export interface NodeWords {
+  /** Whether the uplink is a network card. */
+  readonly nic?: boolean;
+  readonly zone?: string | null;
+  readonly labels?: Labels;
+}
+
 /**
- * Tells the server what this node's uplink is: its address, and whether it is a network card. The server's own machine becomes a node by it.
+ * Tells the server what this node's uplink is, and what switches choose it by. The server's own machine becomes a node by it.
  * @throws SluiceError what the server says, or `unreachable`
  */
 export async function registerNode(
   client: Pick<ApiClient, 'request'>,
   node: NodeName,
   uplinkAddress: Ipv4,
-  nic = false,
+  more: NodeWords = {},
 ): Promise<z.infer<typeof Registered>> {
-  return Registered.parse(await client.request('PUT', `/v1/nodes/${node}`, { uplinkAddress, nic }));
+  return Registered.parse(await client.request('PUT', `/v1/nodes/${node}`, { uplinkAddress, ...more }));
 }
 
 async function askToJoin(options: JoinOptions, token: Token, secret: Secret): Promise<JoinAnswer> {

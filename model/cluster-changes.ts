@@ -2,7 +2,9 @@
 import * as z from 'zod';
 import { ClusterNode, ClusterSettings, type ClusterView, NamespaceMapping, Tenant } from './cluster.ts';
 import { GuardRules } from './guard.ts';
+import { LimitDefaults, NO_DEFAULTS, TenantPlan } from './plan.ts';
 import { Probe, type ProbeId } from './probe.ts';
+import { Switch } from './switch.ts';
 
 export const ClusterSnapshot = z.strictObject({
   settings: ClusterSettings,
@@ -11,6 +13,9 @@ export const ClusterSnapshot = z.strictObject({
   namespaces: z.array(NamespaceMapping),
   /** Absent in what an earlier version remembered. */
   guards: z.array(GuardRules).default([]),
+  plans: z.array(TenantPlan).default([]),
+  limits: LimitDefaults.default(NO_DEFAULTS),
+  switches: z.array(Switch).default([]),
   /** Only those of the node that reads. */
   probes: z.array(Probe),
 });
@@ -25,11 +30,14 @@ const ClusterPut = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('namespace'), value: NamespaceMapping }),
   z.strictObject({ kind: z.literal('probe'), value: Probe }),
   z.strictObject({ kind: z.literal('guard'), value: GuardRules }),
+  z.strictObject({ kind: z.literal('plan'), value: TenantPlan }),
+  z.strictObject({ kind: z.literal('limits'), value: LimitDefaults }),
+  z.strictObject({ kind: z.literal('switch'), value: Switch }),
 ]);
 export type ClusterPut = z.infer<typeof ClusterPut>;
 
 const ClusterDelete = z.strictObject({
-  kind: z.enum(['tenant', 'node', 'namespace', 'probe', 'guard']),
+  kind: z.enum(['tenant', 'node', 'namespace', 'probe', 'guard', 'plan', 'switch']),
   name: z.string(),
 });
 export type ClusterDelete = z.infer<typeof ClusterDelete>;
@@ -57,6 +65,9 @@ export function viewOf(at: number, snapshot: ClusterSnapshot): NodeView {
     nodes: new Map(snapshot.nodes.map((node) => [node.node, node])),
     namespaces: new Map(snapshot.namespaces.map(({ namespace, tenant }) => [namespace, tenant])),
     guards: new Map(snapshot.guards.map((guard) => [guard.tenant, guard])),
+    plans: new Map(snapshot.plans.map((plan) => [plan.tenant, plan])),
+    defaults: snapshot.limits,
+    switches: new Map(snapshot.switches.map((one) => [one.id, one])),
     probes: new Map(snapshot.probes.map((probe) => [probe.id, probe])),
   };
 }
@@ -68,6 +79,9 @@ export function snapshotOf(view: NodeView): ClusterSnapshot {
     nodes: [...view.nodes.values()],
     namespaces: [...view.namespaces].map(([namespace, tenant]) => ({ namespace, tenant })),
     guards: [...view.guards.values()],
+    plans: [...view.plans.values()],
+    limits: view.defaults,
+    switches: [...view.switches.values()],
     probes: [...view.probes.values()],
   };
 }
@@ -94,6 +108,12 @@ function withPut(view: NodeView, put: ClusterPut): NodeView {
       return { ...view, probes: new Map(view.probes).set(put.value.id, put.value) };
     case 'guard':
       return { ...view, guards: new Map(view.guards).set(put.value.tenant, put.value) };
+    case 'plan':
+      return { ...view, plans: new Map(view.plans).set(put.value.tenant, put.value) };
+    case 'limits':
+      return { ...view, defaults: put.value };
+    case 'switch':
+      return { ...view, switches: new Map(view.switches).set(put.value.id, put.value) };
   }
 }
 
@@ -109,6 +129,10 @@ function withDelete(view: NodeView, { kind, name }: ClusterDelete): NodeView {
       return { ...view, probes: without(view.probes, name) };
     case 'guard':
       return { ...view, guards: without(view.guards, name) };
+    case 'plan':
+      return { ...view, plans: without(view.plans, name) };
+    case 'switch':
+      return { ...view, switches: without(view.switches, name) };
   }
 }
 

@@ -3,7 +3,10 @@ import * as z from 'zod';
 import { Cidr, Ipv4, Pool6 } from './addresses.ts';
 import { Carrier } from './carrier.ts';
 import type { GuardRules } from './guard.ts';
+import { Labels, ZoneName } from './limits.ts';
 import { NamespaceName, NodeName, TenantName, TenantTag } from './names.ts';
+import type { LimitDefaults, TenantPlan } from './plan.ts';
+import type { Switch, SwitchId } from './switch.ts';
 
 /** What an operator may ask for; `auto` leaves it to the nodes' uplinks. */
 export const CarrierChoice = z.enum(['auto', ...Carrier.options]);
@@ -43,6 +46,9 @@ export const ClusterNode = z.strictObject({
   externalBlock: Cidr,
   /** Whether the uplink is a network card, which merges packets only when their headers are plain. */
   nic: z.boolean().default(false),
+  /** Where it stands: a room, a rack, whatever fails together. Switches choose by it, and by labels. */
+  zone: ZoneName.nullable().default(null),
+  labels: Labels.default({}),
   /** Shut out by an operator: it gets no keys, and no other node sends to it. */
   fenced: z.boolean().default(false),
   /** Unix time in ms. */
@@ -63,6 +69,11 @@ export interface ClusterView {
   readonly namespaces: ReadonlyMap<NamespaceName, TenantName>;
   /** What tenants may do on the internet side; those without an entry may do anything. */
   readonly guards: ReadonlyMap<TenantName, GuardRules>;
+  /** What tenants have bought; those without an entry have what `defaults` says. */
+  readonly plans: ReadonlyMap<TenantName, TenantPlan>;
+  readonly defaults: LimitDefaults;
+  /** Those that are open, or will be. */
+  readonly switches: ReadonlyMap<SwitchId, Switch>;
 }
 
 /** What the nodes of a cluster send: with one network card among them, the carrier that cards handle well. */

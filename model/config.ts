@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { Cidr, Ipv4, Pool6 } from './addresses.ts';
 import { Duration } from './duration.ts';
+import { Labels, ZoneName } from './limits.ts';
 import { DEFAULT_MARK_MASK, MarkMask } from './mark.ts';
 import { IfName, NodeName } from './names.ts';
 
@@ -13,6 +14,10 @@ export const HostPort = z
 export const Config = z.strictObject({
   /** This node's name; default: the machine's host name. */
   node: NodeName.optional(),
+  /** Where this node stands: what fails together has one zone. */
+  zone: ZoneName.optional(),
+  /** What switches choose nodes by. */
+  labels: Labels.default({}),
   /** The interface that leads to the other nodes and to the internet. */
   uplink: IfName.optional(),
   /** Where the server listens for other nodes; without it the machine stands alone. */

@@ -114,6 +114,7 @@ export const Labels = z.record(LabelWord, LabelWord).refine((all) => Object.keys
 });
 export type Labels = z.infer<typeof Labels>;
 export const AppName = LabelWord;
+export const ZoneName = LabelWord;
 
 /** A container as selectors see it. */
 export const Subject = z.strictObject({

@@ -79,6 +79,8 @@ const anyPeers = fc.uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 2
       internalBlock: cidrNth(SETTINGS.internalPool, 22, n),
       externalBlock: cidrNth(SETTINGS.externalPool, 22, n),
       nic: false,
+      zone: null,
+      labels: {},
       fenced: false,
       joinedAt: n,
     }),

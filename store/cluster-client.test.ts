@@ -3,6 +3,7 @@ import type { ClusterSettings } from '../model/cluster.ts';
 import type { ClusterLine, ClusterSnapshot } from '../model/cluster-changes.ts';
 import { silentLog } from '../model/log.ts';
 import type { NodeName, TenantName } from '../model/names.ts';
+import { NO_DEFAULTS } from '../model/plan.ts';
 import { followCluster, followKeys } from './cluster-client.ts';
 import type { Store } from './contract.ts';
 import type { StreamSource } from './follow.ts';
@@ -19,6 +20,9 @@ const empty: ClusterSnapshot = {
   nodes: [],
   namespaces: [],
   guards: [],
+  plans: [],
+  limits: NO_DEFAULTS,
+  switches: [],
   probes: [],
 };
 const red = { tenant: 'red' as TenantName, tag: 1, createdAt: 0 } as ClusterSnapshot['tenants'][number];

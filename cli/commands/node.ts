@@ -43,6 +43,7 @@ export function node(yargs: Root): Argv {
           const nodes = await listAll<ClusterNode>(client, PATH);
           const rows = nodes.map((one) => [
             one.node,
+            one.zone ?? '',
             one.uplinkAddress,
             one.internalBlock,
             one.externalBlock,
@@ -50,7 +51,11 @@ export function node(yargs: Root): Argv {
             timeOf(one.joinedAt),
           ]);
           show(flags.json, nodes, () =>
-            table(['node', 'uplink', 'internal', 'external', 'fenced', 'joined'], rows, 'no nodes yet'),
+            table(
+              ['node', 'zone', 'uplink', 'internal', 'external', 'fenced', 'joined'],
+              rows,
+              'no nodes yet',
+            ),
           );
         }),
     )
@@ -125,6 +130,13 @@ export function node(yargs: Root): Argv {
 function textOf(one: ClusterNode): string {
   const lines = [
     ['node', one.node],
+    ['zone', one.zone ?? ''],
+    [
+      'labels',
+      Object.entries(one.labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(' '),
+    ],
     ['uplink', one.uplinkAddress],
     ['internal', one.internalBlock],
     ['external', one.externalBlock],

@@ -40,12 +40,26 @@ export function server<T>(yargs: Argv<T>): Argv<T & { server: string | undefined
   }) as unknown as Argv<T & { server: string | undefined }>;
 }
 
+interface NodeWords {
+  readonly node?: string;
+  readonly zone?: string;
+  readonly label?: string[];
+  readonly uplink?: string;
+  readonly listen?: string;
+  readonly join?: string;
+}
+
 /** The options of a node that daemons and `up` take. */
-export function nodeFlags<T>(
-  yargs: Argv<T>,
-): Argv<T & { node?: string; uplink?: string; listen?: string; join?: string }> {
+export function nodeFlags<T>(yargs: Argv<T>): Argv<T & NodeWords> {
   return yargs
     .option('node', { type: 'string', describe: "This node's name (default: the host name)" })
+    .option('zone', { type: 'string', describe: 'Where this node stands; switches choose by it' })
+    .option('label', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'KEY=VALUE for switches to choose by; may be said again',
+    })
     .option('uplink', {
       type: 'string',
       describe: 'The interface that leads to the other nodes and the internet',
@@ -55,5 +69,5 @@ export function nodeFlags<T>(
       type: 'string',
       describe: 'Belong to the cluster of this server, HOST:PORT',
       conflicts: 'listen',
-    }) as unknown as Argv<T & { node?: string; uplink?: string; listen?: string; join?: string }>;
+    }) as unknown as Argv<T & NodeWords>;
 }

@@ -8,6 +8,8 @@ import { type Changing, changing, nodeFlags } from './options.ts';
 
 interface UpFlags extends Changing {
   readonly node?: string;
+  readonly zone?: string;
+  readonly label?: readonly string[];
   readonly uplink?: string;
   readonly listen?: string;
   readonly join?: string;

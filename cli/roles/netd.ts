@@ -56,12 +56,16 @@ function servicesOf({ places, listen, join }: Role): Service[] {
 const LONGEST_PAUSE_MS = 5_000;
 
 /** Tells the server where this node is; until that has succeeded once, the node has no addresses to give. */
-async function register({ node, log, signal }: Role, server: ApiClient, uplink: IfName): Promise<void> {
+async function register(
+  { node, zone, labels, log, signal }: Role,
+  server: ApiClient,
+  uplink: IfName,
+): Promise<void> {
   let told = '';
   for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
     try {
       const { address, nic } = await observeUplink(uplink);
-      await registerNode(server, node, address, nic);
+      await registerNode(server, node, address, { nic, zone: zone ?? null, labels });
       return;
     } catch (thrown) {
       const { message, hint } = asSluiceError(thrown);

@@ -1,5 +1,5 @@
 import type { Cidr, Ipv4 } from '../../model/addresses.ts';
-import { type NodeView, viewOf } from '../../model/cluster-changes.ts';
+import { ClusterSnapshot, type NodeView, viewOf } from '../../model/cluster-changes.ts';
 import type { ClusterKeys } from '../../model/keys.ts';
 import type { NodeName } from '../../model/names.ts';
 import { followPlaneSettings, planeSettingsOf } from './plane-settings.ts';
@@ -17,11 +17,13 @@ const self = {
   internalBlock: '10.64.0.0/22' as Cidr,
   externalBlock: '10.80.0.0/22' as Cidr,
   nic: true,
+  zone: null,
+  labels: {},
   fenced: false,
   joinedAt: 0,
 };
 const view = (nodes: (typeof self)[]): NodeView =>
-  viewOf(1, { settings, tenants: [], nodes, namespaces: [], guards: [], probes: [] });
+  viewOf(1, ClusterSnapshot.parse({ settings, tenants: [], nodes, namespaces: [], probes: [] }));
 const keys = (epoch: number): ClusterKeys =>
   ({ current: epoch, keys: [{ epoch, key: '00'.repeat(16) }] }) as unknown as ClusterKeys;
 

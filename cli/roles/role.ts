@@ -65,6 +65,8 @@ function makeLog(daemon: Daemon, output: DestinationStream): ReturnType<typeof p
 
 interface RoleFlags {
   readonly node?: string;
+  readonly zone?: string;
+  readonly label?: string[];
   readonly uplink?: string;
   readonly listen?: string;
   readonly join?: string;
@@ -78,6 +80,8 @@ function parseFlags(daemon: Daemon, args: readonly string[]): RoleFlags {
       args: [...args],
       options: {
         node: text,
+        zone: text,
+        label: { type: 'string', multiple: true },
         uplink: text,
         listen: text,
         join: text,

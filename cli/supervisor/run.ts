@@ -36,7 +36,7 @@ export interface UpRequest extends Omit<NodeOptions, 'uplink'> {
  * @throws SluiceError `refused` when the machine does not fit, before anything is changed
  */
 export async function runUpFor(request: UpRequest): Promise<number> {
-  const { node, uplink, listen, join, places, config, token } = request;
+  const { node, zone, labels, uplink, listen, join, places, config, token } = request;
   const findings = machineFindings(await observeMachine(request));
   const failed = findings.filter(({ level }) => level === 'fail');
   if (failed.length > 0) throw unfit(failed);
@@ -47,7 +47,8 @@ export async function runUpFor(request: UpRequest): Promise<number> {
   for (const { id, level, found, advice } of findings)
     if (level === 'warn') log.warn({ check: id, advice }, found);
   const signal = stopSignal();
-  return up({ node, uplink, uplinkAddress: address, listen, join, places, token, onLine, log, signal });
+  const self = { node, zone, labels, uplink, uplinkAddress: address, listen, join };
+  return up({ ...self, places, token, onLine, log, signal });
 }
 
 function unfit(failed: readonly Finding[]): SluiceError {

@@ -59,8 +59,10 @@ export async function up(options: UpOptions): Promise<number> {
 }
 
 function startDaemon(options: UpOptions, daemon: Daemon, end: (exitCode: number) => void): Supervised {
-  const { node, uplink, listen, join, log, onLine } = options;
+  const { node, zone, labels, uplink, listen, join, log, onLine } = options;
   const args = ['--supervised', '--node', node, '--uplink', uplink];
+  if (zone !== undefined) args.push('--zone', zone);
+  for (const [key, value] of Object.entries(labels)) args.push('--label', `${key}=${value}`);
   if (listen !== undefined) args.push('--listen', listen);
   if (join !== undefined) args.push('--join', join);
   return supervise({

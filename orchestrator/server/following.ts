@@ -11,7 +11,9 @@ import { SluiceError } from '../../model/errors.ts';
 import { GuardRules } from '../../model/guard.ts';
 import { ClusterKeys } from '../../model/keys.ts';
 import { NodeName } from '../../model/names.ts';
+import { LimitDefaults, NO_DEFAULTS, TenantPlan } from '../../model/plan.ts';
 import { Probe } from '../../model/probe.ts';
+import { Switch } from '../../model/switch.ts';
 import type { Page, Store, WatchEvent } from '../../store/contract.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { keysToTell } from './key-state.ts';
@@ -135,6 +137,9 @@ function pictureOf(page: Page, node: NodeName | undefined): { revision: number; 
     nodes: records(page, PATHS.nodes, ClusterNode),
     namespaces: records(page, PATHS.namespaces, NamespaceMapping),
     guards: records(page, PATHS.guards, GuardRules),
+    plans: records(page, PATHS.plans, TenantPlan),
+    limits: records(page, PATHS.limits, LimitDefaults)[0] ?? NO_DEFAULTS,
+    switches: records(page, PATHS.switches, Switch),
     probes: node === undefined ? [] : records(page, `${PATHS.probes}${node}/`, Probe),
   };
   return { revision: page.revision, snapshot };
@@ -146,6 +151,9 @@ const KINDS = [
   { kind: 'node', prefix: PATHS.nodes },
   { kind: 'namespace', prefix: PATHS.namespaces },
   { kind: 'guard', prefix: PATHS.guards },
+  { kind: 'plan', prefix: PATHS.plans },
+  { kind: 'limits', prefix: PATHS.limits },
+  { kind: 'switch', prefix: PATHS.switches },
   { kind: 'probe', prefix: PATHS.probes },
 ] as const;
 
@@ -157,7 +165,7 @@ function lineOf(event: WatchEvent, node: NodeName | undefined): ClusterLine | un
   if (event.type === 'put') {
     return { revision: event.revision, put: { kind: found.kind, value: event.value } as ClusterPut };
   }
-  if (found.kind === 'settings') return undefined;
+  if (found.kind === 'settings' || found.kind === 'limits') return undefined;
   const name = event.key.slice(event.key.lastIndexOf('/') + 1);
   return { revision: event.revision, delete: { kind: found.kind, name } satisfies ClusterDelete };
 }

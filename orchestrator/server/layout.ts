@@ -6,6 +6,10 @@
  *     view/nodes/NODE
  *     view/namespaces/NAMESPACE
  *     view/guards/TENANT            rules for the internet side
+ *     view/plans/TENANT             what each tenant has bought
+ *     view/limits                   what holds where no plan says anything
+ *     view/switches/ID              switches that are open, or will be
+ *     history/switches/ID           those that are over; the last SWITCHES_KEPT of them
  *     view/probes/NODE/PROBE        under a lease: the server forgets them in time
  *     keys/master                   what keys are derived from; never leaves the server
  *     keys/rotation                 which generations of keys are in use, and how far a change of them is
@@ -29,6 +33,10 @@ export const PATHS = {
   nodes: 'view/nodes/',
   namespaces: 'view/namespaces/',
   guards: 'view/guards/',
+  plans: 'view/plans/',
+  limits: 'view/limits',
+  switches: 'view/switches/',
+  history: 'history/switches/',
   probes: 'view/probes/',
   keys: 'keys/',
   masterKey: 'keys/master',

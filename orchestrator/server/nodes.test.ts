@@ -119,7 +119,7 @@ describe('the watch', () => {
   });
 
   it('tells a new carrier, which only operators may set', async () => {
-    await registerNode(world.root, A, uplink(1), true);
+    await registerNode(world.root, A, uplink(1), { nic: true });
     const watch = world.root.stream('/v1/cluster?watch=1', never)[Symbol.asyncIterator]();
     expect((await watch.next()).value).toMatchObject({
       snapshot: { settings: { carrier: 'auto' }, nodes: [{ node: 'a', nic: true, fenced: false }] },

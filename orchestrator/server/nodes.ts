@@ -4,6 +4,7 @@ import { Ipv4 } from '../../model/addresses.ts';
 import { ClusterNode, ClusterSettings } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { JoinAnswer, JoinRequest, type Secret, type TokenId } from '../../model/join.ts';
+import { Labels, ZoneName } from '../../model/limits.ts';
 import { NodeName } from '../../model/names.ts';
 import type { Store } from '../../store/contract.ts';
 import { readRotation } from './key-state.ts';
@@ -54,7 +55,12 @@ const register = operation({
   path: '/v1/nodes/:node',
   summary: "Registers the server's own machine as a node, or tells what a node's uplink is now.",
   params: Named,
-  body: z.strictObject({ uplinkAddress: Ipv4, nic: z.boolean().optional() }),
+  body: z.strictObject({
+    uplinkAddress: Ipv4,
+    nic: z.boolean().optional(),
+    zone: ZoneName.nullable().optional(),
+    labels: Labels.optional(),
+  }),
   answer: Registered,
   handle: async ({ store, mutate, now }, { who, params: { node: name }, body: uplink }) => {
     const registered = await mutate(

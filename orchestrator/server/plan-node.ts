@@ -4,6 +4,7 @@ import type { Cidr, Ipv4 } from '../../model/addresses.ts';
 import { cidrContains } from '../../model/addresses.ts';
 import type { ClusterNode, ClusterSettings } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
+import type { Labels } from '../../model/limits.ts';
 import type { NodeName } from '../../model/names.ts';
 import { nextBlock } from './allot-block.ts';
 
@@ -12,6 +13,8 @@ export interface Newcomer {
   readonly uplinkAddress: Ipv4;
   /** Whether the uplink is a network card; a node that joins does not know yet. */
   readonly nic?: boolean | undefined;
+  readonly zone?: string | null | undefined;
+  readonly labels?: Labels | undefined;
 }
 
 /**
@@ -20,7 +23,7 @@ export interface Newcomer {
  * @throws SluiceError `address_taken`, `invalid_request` (uplink), `addresses_exhausted`
  */
 export function planNewNode(
-  { node, uplinkAddress, nic = false }: Newcomer,
+  { node, uplinkAddress, nic = false, zone = null, labels = {} }: Newcomer,
   others: readonly ClusterNode[],
   settings: ClusterSettings,
   now: number,
@@ -39,6 +42,8 @@ export function planNewNode(
       others.map((other) => other.externalBlock),
     ),
     nic,
+    zone,
+    labels,
     fenced: false,
     joinedAt: now,
   };
@@ -50,12 +55,12 @@ export function planNewNode(
  */
 export function planKnownNode(
   known: ClusterNode,
-  { uplinkAddress, nic = known.nic }: Omit<Newcomer, 'node'>,
+  { uplinkAddress, nic = known.nic, zone = known.zone, labels = known.labels }: Omit<Newcomer, 'node'>,
   others: readonly ClusterNode[],
   settings: ClusterSettings,
 ): ClusterNode {
   checkUplink(uplinkAddress, others, settings);
-  return { ...known, uplinkAddress, nic };
+  return { ...known, uplinkAddress, nic, zone, labels };
 }
 
 /** An uplink is the next hop to a node's block: shared, or itself inside a pool, it would lead packets astray. */

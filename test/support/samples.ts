@@ -26,6 +26,8 @@ export const NODE_A: ClusterNode = {
   internalBlock: '10.64.0.0/22' as Cidr,
   externalBlock: '10.80.0.0/22' as Cidr,
   nic: false,
+  zone: null,
+  labels: {},
   fenced: false,
   joinedAt: 1,
 };
@@ -36,6 +38,8 @@ export const NODE_B: ClusterNode = {
   internalBlock: '10.64.4.0/22' as Cidr,
   externalBlock: '10.80.4.0/22' as Cidr,
   nic: false,
+  zone: null,
+  labels: {},
   fenced: false,
   joinedAt: 2,
 };

@@ -1,0 +1,39 @@
+/** The lower layers of the base: what a tenant's plan says, and what holds for everybody else (docs/limits.md). */
+import * as z from 'zod';
+import { ContainerLimitValues, ShareLimitValues } from './limit-values.ts';
+import { TenantName } from './names.ts';
+
+/** What a tenant has bought. */
+export const TenantPlan = z.strictObject({
+  tenant: TenantName,
+  /** Of each of its containers. */
+  container: ContainerLimitValues.default({}),
+  /** Of all its containers on one node together: the fields `tenant.net.*`. */
+  share: ShareLimitValues.default({}),
+  /** Whether containers may use what their siblings leave of the tenant's share, beyond their own rates. */
+  borrow: z.boolean().default(false),
+  /** Who is squeezed first when room is made for others: the lowest. */
+  priority: z.int().min(-1_000).max(1_000).default(0),
+});
+export type TenantPlan = z.infer<typeof TenantPlan>;
+
+/**
+ * What a rate counts: bits of Ethernet frames as the container's interface sees them, or TCP payload of full
+ * segments (docs/rates.md).
+ */
+export const RateMeaning = z.enum(['wire', 'goodput']);
+export type RateMeaning = z.infer<typeof RateMeaning>;
+
+/** What holds where nothing stronger says anything, in the whole cluster. */
+export const LimitDefaults = z.strictObject({
+  container: ContainerLimitValues.default({}),
+  meaning: RateMeaning.default('wire'),
+});
+export type LimitDefaults = z.infer<typeof LimitDefaults>;
+
+export const NO_DEFAULTS: LimitDefaults = { container: {}, meaning: 'wire' };
+
+/** What a tenant without a plan has. */
+export function emptyPlan(tenant: TenantName): TenantPlan {
+  return { tenant, container: {}, share: {}, borrow: false, priority: 0 };
+}
