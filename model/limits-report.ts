@@ -40,7 +40,7 @@ export const TenantShare = z.strictObject({
 });
 export type TenantShare = z.infer<typeof TenantShare>;
 
-/** POST /v1/nodes/NODE/limits. `whole` replaces what the server knew of the node; else only those named are news. */
+/** POST /v1/nodes/NODE/limits, answered by LimitsReportAnswer. `whole` replaces what the server knew of the node; else only those named are news. */
 export const LimitsReport = z.strictObject({
   node: NodeName,
   /** Up to which revision of the cluster this is the answer. */
@@ -53,3 +53,10 @@ export const LimitsReport = z.strictObject({
   tenants: z.array(TenantShare).max(10_000),
 });
 export type LimitsReport = z.infer<typeof LimitsReport>;
+
+/** A node reports at least so often, also when it has no news: an empty report proves that it lives. */
+export const REPORT_EVERY_MS = 1_000;
+
+/** The server's answer. `whole`: it does not have the whole picture (it was started anew): send that next. */
+export const LimitsReportAnswer = z.strictObject({ whole: z.boolean() });
+export type LimitsReportAnswer = z.infer<typeof LimitsReportAnswer>;
