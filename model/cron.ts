@@ -1,6 +1,7 @@
 /** Times that come back, as crontab(5) writes them: five fields, in a time zone. */
 import { Cron } from 'croner';
 import { dateOf } from './iso-time.ts';
+import { momentOf, mostShown } from './wall-clock.ts';
 
 /** One field: numbers, names, ranges, steps and lists. What else croner knows (L, W, #, ?, @daily) is not crontab(5). */
 const FIELD =
@@ -36,25 +37,45 @@ export function zoneProblem(zone: string): string | undefined {
   }
 }
 
-/** @returns the last time at or before `now`, Unix ms; undefined when there was none since years */
-export function lastTime(times: CronTimes, now: number): number | undefined {
-  // croner looks strictly before its argument, and at whole seconds only.
-  const after = (Math.floor(now / 1_000) + 1) * 1_000;
-  return patternOf(times).previousRuns(1, dateOf(after))[0]?.getTime();
+/** @returns the last time that is after `after` and not after `now`, Unix ms; undefined when there is none */
+export function lastTime(times: CronTimes, after: number, now: number): number | undefined {
+  const first = nextTime(times, after);
+  if (first === undefined || first > now) return undefined;
+  let last = first;
+  // Every time that is found moves `last` up; every half without one moves `end` down.
+  let end = now;
+  while (end - last >= MINUTE) {
+    const middle = last + Math.floor((end - last) / 2);
+    const next = nextTime(times, middle);
+    if (next !== undefined && next <= now) last = next;
+    else end = middle;
+  }
+  const next = nextTime(times, last);
+  return next !== undefined && next <= now ? next : last;
 }
 
-/** @returns the first time after `now`, Unix ms; undefined when there will be none for years */
+const MINUTE = 60_000;
+
+/**
+ * What clocks leave out when they are put forward is when they are put forward, and what they show twice is once: the
+ * first time (model/wall-clock.ts).
+ * @returns the first time after `now`, Unix ms; undefined when there will be none for years
+ */
 export function nextTime(times: CronTimes, now: number): number | undefined {
-  return patternOf(times).nextRun(dateOf(now))?.getTime();
+  const wall = patternOf(times)
+    .nextRun(dateOf(mostShown(now, times.zone)))
+    ?.getTime();
+  return wall === undefined ? undefined : momentOf(wall, times.zone);
 }
 
 /** Reading a pattern takes half a millisecond; it is asked again with every look at the switches. */
 const patterns = new WeakMap<CronTimes, Cron>();
 
+/** In UTC: in zones whose clocks change, what croner calls next can be past, or an hour too late. */
 function patternOf(times: CronTimes): Cron {
   const known = patterns.get(times);
   if (known !== undefined) return known;
-  const made = new Cron(times.cron.trim(), { timezone: times.zone, mode: '5-part' });
+  const made = new Cron(times.cron.trim(), { timezone: 'UTC', mode: '5-part' });
   patterns.set(times, made);
   return made;
 }

@@ -77,6 +77,15 @@ describe('an effective limit', () => {
       2,
     ],
     [
+      'the newer is the one that was opened later, whatever their ids',
+      { cpu: 1 },
+      [
+        switchOf({ cpu: { do: 'set', value: 4 } }, { openedAt: 1_000_001 }),
+        switchOf({ cpu: { do: 'set', value: 2 } }, { openedAt: 1_000_000 }),
+      ],
+      4,
+    ],
+    [
       'scale is of what holds before it: an older set',
       { cpu: 1 },
       [switchOf({ cpu: { do: 'set', value: 4 } }), switchOf({ cpu: { do: 'scale', factor: 2 } })],

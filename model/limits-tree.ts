@@ -50,11 +50,8 @@ export function limitsTree(limits: Limits): LimitsTree {
   for (const [field, value] of fieldsOf(limits)) {
     const parts = field.split('.');
     const last = parts.pop() ?? field;
-    put(
-      parts.reduce((branch, part) => branchAt(branch, part), root),
-      last,
-      wordOf(field, value),
-    );
+    // A group's own value comes before its fields in the table, so that nothing is there yet.
+    parts.reduce((branch, part) => branchAt(branch, part), root)[last] = wordOf(field, value);
   }
   return root;
 }
@@ -82,12 +79,6 @@ function branchAt(branch: Branch, part: string): Branch {
   const made: Branch = there === undefined ? {} : { [OWN]: there };
   branch[part] = made;
   return made;
-}
-
-function put(branch: Branch, key: string, word: string | number): void {
-  const there = branch[key];
-  if (typeof there === 'object') there[OWN] = word;
-  else branch[key] = word;
 }
 
 /** Plain counts as numbers, so that YAML shows them without quotes. */

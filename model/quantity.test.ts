@@ -7,6 +7,9 @@ describe('a value of a limit', () => {
     ['net.external.out', '1Gbit', 1_000_000_000],
     ['net.internal.in', '800kbit', 800_000],
     ['net.internal.in', '1.1Mbit', 1_100_000],
+    // Not what their products as doubles come to.
+    ['net.internal.in', '64.1kbit', 64_100],
+    ['net.internal.in', '8.29Gbit', 8_290_000_000],
     ['tenant.net.external.in', '8000bit', 8_000],
     ['memory', '128MiB', 134_217_728],
     ['memory', '1.5GiB', 1_610_612_736],

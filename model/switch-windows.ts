@@ -50,9 +50,9 @@ function repeatedAt(timed: Timed, repeat: Repetition, now: number): Window {
     from: Math.max(start, timed.from),
     until: Math.min(start + repeat.forMs, timed.until),
   });
-  const last = lastTime(repeat, now);
-  if (now >= timed.from && last !== undefined && now < last + repeat.forMs) {
-    const window = cut(last);
+  const begun = lastTime(repeat, now - repeat.forMs, now);
+  if (now >= timed.from && begun !== undefined) {
+    const window = cut(begun);
     const again = nextTime(repeat, now);
     // Where windows overlap, the next one begins before this one ends, and moves the end.
     const nextChange = Math.min(window.until, again ?? window.until);
@@ -61,13 +61,12 @@ function repeatedAt(timed: Timed, repeat: Repetition, now: number): Window {
   const next = nextStart(timed, repeat, now);
   if (next === undefined || next >= timed.until) return OVER;
   const window = cut(next);
-  const been = now >= timed.from && last !== undefined && last + repeat.forMs > timed.from;
+  const been = now >= timed.from && (nextTime(repeat, timed.from - repeat.forMs) ?? now) < now;
   return { state: been ? 'between' : 'waiting', ...window, nextChange: window.from, unapproved: false };
 }
 
 /** The beginning of the next window, or of the one that will be open already when the switch begins. */
 function nextStart({ from }: Timed, repeat: Repetition, now: number): number | undefined {
   if (now >= from) return nextTime(repeat, now);
-  const before = lastTime(repeat, from);
-  return before !== undefined && before + repeat.forMs > from ? before : nextTime(repeat, from);
+  return lastTime(repeat, from - repeat.forMs, from) ?? nextTime(repeat, from);
 }
