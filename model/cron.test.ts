@@ -42,7 +42,7 @@ describe('a time that comes back', () => {
       for (const cron of ['30 2 * * *', '*/20 * * * *', '45 1 * * *', '0 3 * * *', '0 0 * * sun']) {
         const times = { cron, zone };
         let before = Number.NEGATIVE_INFINITY;
-        for (let minute = 0; minute < 4 * 1_440; minute += 47) {
+        for (let minute = 0; minute < 4 * 1_440; minute += 97) {
           const now = at(from) + minute * 60_000;
           const next = nextTime(times, now) ?? Number.NaN;
           expect(next).toBeGreaterThan(now);
