@@ -51,6 +51,7 @@ describe('limits in words', () => {
     expect(fieldsNamed('net.external')).toEqual(['net.external.in', 'net.external.out']);
     expect(fieldsNamed('memory')).toEqual(['memory']);
     expect(fieldsNamed('tenant')).toHaveLength(4);
+    expect(fieldsNamed('block')).toEqual(['block.read', 'block.write', 'block.readOps', 'block.writeOps']);
     expect(fieldsNamed('net.ext')).toEqual([]);
   });
 });

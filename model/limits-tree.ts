@@ -56,10 +56,14 @@ export function limitsTree(limits: Limits): LimitsTree {
   return root;
 }
 
-/** The field, or all fields of the group, that a name stands for; empty when it is the name of neither. */
+/**
+ * The field, or all limits of the group, that a name stands for; empty when it is the name of neither. A weight limits
+ * nothing, and is meant only by its own name.
+ */
 export function fieldsNamed(name: string): readonly LimitField[] {
   const exact = LIMIT_FIELDS.filter((field) => field === name);
-  return exact.length > 0 ? exact : LIMIT_FIELDS.filter((field) => field.startsWith(`${name}.`));
+  if (exact.length > 0) return exact;
+  return LIMIT_FIELDS.filter((field) => field.startsWith(`${name}.`) && LIMIT_UNITS[field] !== 'weight');
 }
 
 /** What to say of a name that is no field: the fields that look like it. */
