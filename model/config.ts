@@ -11,6 +11,33 @@ export const HostPort = z
   .string()
   .regex(/^\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}$/, 'must be an IPv4 address and a port such as 192.0.2.1:7070');
 
+const PresetName = z
+  .string()
+  .regex(/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/, "must be a name of a-z, 0-9 and '-'");
+
+/** Fields, or groups of them such as `net`, and what is done to them; in people's words (docs/limits.md). */
+const PresetWords = z.strictObject({
+  lift: z.array(z.string()).default([]),
+  set: z.record(z.string(), z.union([z.string(), z.number()])).default({}),
+  scale: z.record(z.string(), z.number().positive()).default({}),
+  priority: z.int().min(-1_000).max(1_000).default(0),
+  /** How long, where nobody says. */
+  for: Duration.optional(),
+});
+
+const BLOCK = ['block.read', 'block.write', 'block.readOps', 'block.writeOps'];
+const DEFAULT_PRESETS: Readonly<Record<string, z.infer<typeof PresetWords>>> = {
+  /** Promises nothing, so that no node can lack it: whatever is free may be used. */
+  peak: { lift: ['cpu', 'net', ...BLOCK], set: {}, scale: {}, priority: 100, for: '6h' },
+  'degrade-batch': {
+    lift: [],
+    set: {},
+    scale: { cpu: 0.5, net: 0.5, 'block.read': 0.5, 'block.write': 0.5 },
+    priority: 50,
+    for: '6h',
+  },
+};
+
 export const Config = z.strictObject({
   /** This node's name; default: the machine's host name. */
   node: NodeName.optional(),
@@ -83,6 +110,18 @@ export const Config = z.strictObject({
       everySeconds: z.int().min(0).max(86_400).default(30),
       /** Against how many of them at a time; all come in turn. */
       peersPerRound: z.int().min(1).max(1_000).default(8),
+    })
+    .prefault({}),
+  switches: z
+    .strictObject({
+      /** What is opened by name. The server's, as the others here. */
+      presets: z.record(PresetName, PresetWords).default(DEFAULT_PRESETS),
+      /** `required`: a switch waits until a second person agrees. */
+      approval: z.enum(['none', 'required']).default('none'),
+      /** Only for switches of more containers than this. */
+      approveAbove: z.int().min(0).max(1_000_000).default(0),
+      /** How long a switch may be open at a stretch. */
+      longest: Duration.default('30d'),
     })
     .prefault({}),
   log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -1,7 +1,22 @@
 /** The lower layers of the base: what a tenant's plan says, and what holds for everybody else (docs/limits.md). */
 import * as z from 'zod';
-import { ContainerLimitValues, ShareLimitValues } from './limit-values.ts';
+import { isTenantField, type Limits } from './limits.ts';
+import { FlatLimits, fieldsOf } from './limits-tree.ts';
 import { TenantName } from './names.ts';
+
+function limitsOf(tenants: boolean, message: string): z.ZodType<Limits> {
+  return FlatLimits.check(({ value, issues }) => {
+    for (const [field] of fieldsOf(value))
+      if (isTenantField(field) !== tenants)
+        issues.push({ code: 'custom', input: field, path: [field], message });
+  });
+}
+
+const ContainerLimitValues = limitsOf(
+  false,
+  "is a tenant's share of a node, and stands in its plan's `share`",
+);
+const ShareLimitValues = limitsOf(true, "is no field of a tenant's share; those begin with 'tenant.net.'");
 
 /** What a tenant has bought. */
 export const TenantPlan = z.strictObject({

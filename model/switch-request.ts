@@ -1,43 +1,31 @@
 /** What is asked of the server about switches, and what it answers (docs/switches.md). */
 import * as z from 'zod';
-import { faultOf } from './limit-values.ts';
-import { Capacity, LIMIT_UNITS, LimitField, Subject } from './limits.ts';
+import { Capacity, LimitField, Subject } from './limits.ts';
 import { NodeName, TenantName } from './names.ts';
-import { type Change, Changes, Repetition, Selector, Switch, SwitchId } from './switch.ts';
+import { Changes, Repetition, Selector, Switch, SwitchId } from './switch.ts';
 
 /** One line for the audit log. */
 export const Reason = z
   .string()
   .regex(/^(?=.*\S)[^\p{C}]{1,1000}$/u, 'must be one line of at most 1000 characters');
 
-const UnixMs = z.int().min(0).max(8_640_000_000_000_000);
+/** Up to the year 9999. */
+const UnixMs = z.int().min(0).max(253_402_300_799_000);
 const PresetName = z
   .string()
   .regex(/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/, "must be a name of a-z, 0-9 and '-'");
 
-/** Changes whose values fit their fields. */
-export const CheckedChanges = Changes.check(({ value, issues }) => {
-  for (const [field, change] of Object.entries(value) as [LimitField, Changes[LimitField]][]) {
-    const message = change && faultOfChange(field, change);
-    if (message !== undefined) issues.push({ code: 'custom', input: change, path: [field], message });
-  }
-});
-
-function faultOfChange(field: LimitField, change: Change): string | undefined {
-  if (change.do === 'set') return faultOf(field, change.value);
-  const scaled = change.do === 'scale' && LIMIT_UNITS[field] === 'cpus';
-  return scaled ? 'is a list of CPUs, which cannot be scaled' : undefined;
-}
-
 /** Body of POST /v1/switches and of POST /v1/switches/plan. */
 export const SwitchRequest = z.strictObject({
+  /** From a plan's answer, so that `percent` chooses the same ones; default: a new one. */
+  id: SwitchId.optional(),
   /** Default: the preset's name, else `switch`. */
   name: z.string().min(1).max(63).optional(),
   /** Without a word: every container, which asks for `all`. */
   select: Selector,
   /** Of the server's configuration; what is named here besides comes before what it says. */
   preset: PresetName.optional(),
-  changes: CheckedChanges.optional(),
+  changes: Changes.optional(),
   percent: z.number().min(1).max(100).default(100),
   /** Default: the preset's, else 0. */
   priority: z.int().min(-1_000).max(1_000).optional(),
@@ -101,7 +89,7 @@ export type CapacityLack = z.infer<typeof CapacityLack>;
 
 /** Answer of POST /v1/switches/plan. */
 export const SwitchPlanned = z.strictObject({
-  /** As it would be opened; its id is a stand-in. */
+  /** As it would be opened. */
   switch: Switch,
   /** Those that would be opened with it, to make room. */
   squeezes: z.array(Switch),
@@ -150,6 +138,8 @@ export const SwitchShown = z.strictObject({
   next: z.strictObject({ what: z.enum(['opens', 'closes']), at: z.number() }).nullable(),
   squeezes: z.array(SwitchId),
   effects: z.array(SwitchEffect),
+  /** Nodes that it could concern, and that have not been heard of lately, or never. */
+  unreachable: z.array(NodeName),
   /** Whether every container that can be reached has answered. */
   settled: z.boolean(),
 });
@@ -164,7 +154,11 @@ export const ExtendRequest = z.strictObject({
   force: z.boolean().default(false),
 });
 /** Body of POST /v1/switches/:id/approve. */
-export const ApproveRequest = z.strictObject({ reason: Reason });
+export const ApproveRequest = z.strictObject({
+  reason: Reason,
+  /** Also when the nodes lack what it gives. */
+  force: z.boolean().default(false),
+});
 
 /** ?waitMs=: how long to wait for the nodes' answers; at most 10 s. */
 export const WaitQuery = z.strictObject({ waitMs: z.coerce.number().int().min(0).max(10_000).default(0) });

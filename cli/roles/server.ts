@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { millisecondsOf } from '../../model/duration.ts';
 import { RECONNECT_MS, runServer } from '../../orchestrator/server/main.ts';
+import { switchRules } from '../../orchestrator/server/switch-rules.ts';
 import { failPoints } from './fail-point.ts';
 import { runRole } from './role.ts';
 
@@ -19,6 +20,7 @@ export function server(args: readonly string[]): Promise<number> {
         waitMs: millisecondsOf(config.keys.waitForNodes),
         reconnectMs: RECONNECT_MS,
       },
+      switches: switchRules(config.switches),
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       version,
       log,

@@ -35,6 +35,27 @@ const ALLOWED = {
   'guard.list': members,
   'guard.show': members,
   'guard.delete': operators,
+  'plan.set': operators,
+  'plan.list': members,
+  // A tenant only its own (plans.ts).
+  'plan.show': [...members, ...tenant],
+  'plan.delete': operators,
+  'limits.showDefault': members,
+  'limits.setDefault': operators,
+  // A tenant only its own (limits.ts).
+  'limits.list': [...members, ...tenant],
+  // A node only its own (limits.ts).
+  'limits.report': [root, 'node'],
+  'switch.plan': operators,
+  'switch.open': operators,
+  // A tenant only those that concern it (switches.ts).
+  'switch.list': [...members, ...tenant],
+  'switch.show': [...members, ...tenant],
+  'switch.close': operators,
+  'switch.closeAll': operators,
+  'switch.extend': operators,
+  // Never whoever opened it (switch-ends.ts).
+  'switch.approve': operators,
   'node.join': ['join'],
   // A node only itself (nodes.ts).
   'node.register': [root, 'node'],

@@ -85,6 +85,7 @@ export function httpApp(
       method: one.method,
       url: one.path,
       config: { operation: one.id },
+      ...(one.bodyBytes !== undefined && { bodyLimit: one.bodyBytes }),
       handler: (request, reply) => answer(cluster, one, request, reply, { streams, metrics, log }),
     });
   }
@@ -140,22 +141,19 @@ function send(
 }
 
 function refuse(reply: FastifyReply, error: unknown, log: Log): FastifyReply {
-  const problem = toProblem(ofFastify(error), log);
+  const most = reply.request.routeOptions.bodyLimit ?? BODY_LIMIT_BYTES;
+  const problem = toProblem(ofFastify(error, most), log);
   // A stranger does not keep the connection, nor the time to send a body that nobody will read.
   if (problem.status === 401) reply.headers({ 'www-authenticate': 'Bearer', connection: 'close' });
   return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }
 
 /** What fastify itself refuses, in our words; everything else as it is. */
-function ofFastify(error: unknown): unknown {
+function ofFastify(error: unknown, mostBytes: number): unknown {
   const { code = '', statusCode = 500, message } = error as Partial<FastifyError>;
   if (error instanceof SluiceError || !code.startsWith('FST_') || statusCode >= 500) return error;
   if (statusCode === 413) {
-    return new SluiceError(
-      'too_large',
-      `the request body has more than ${BODY_LIMIT_BYTES} bytes`,
-      'send less',
-    );
+    return new SluiceError('too_large', `the request body has more than ${mostBytes} bytes`, 'send less');
   }
   if (code.includes('JSON')) {
     return new SluiceError(

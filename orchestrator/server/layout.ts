@@ -9,16 +9,20 @@
  *     view/plans/TENANT             what each tenant has bought
  *     view/limits                   what holds where no plan says anything
  *     view/switches/ID              switches that are open, or will be
- *     history/switches/ID           those that are over; the last SWITCHES_KEPT of them
  *     view/probes/NODE/PROBE        under a lease: the server forgets them in time
+ *     pending/switches/ID           those that wait for a second person; nodes do not hear of them
+ *     history/switches/NUMBER       those that are over, in the order of their ends; the last SWITCHES_KEPT of them
+ *     history/ids/ID                the number of each
  *     keys/master                   what keys are derived from; never leaves the server
  *     keys/rotation                 which generations of keys are in use, and how far a change of them is
  *     keys/cluster                  random keys of before there was a master key, until they are withdrawn
  *     tokens/ID                     hashes of secrets, never secrets; under a lease when they expire
  *     owners/NODE                   the token that a node proves itself with
  *     counters/tag                  the highest tag ever given
+ *     counters/history              the number of the last switch that is over
  *     counters/audit                the number of the last change; every change compares it (mutate.ts)
  *     audit/NUMBER                  who did what, when; the last AUDIT_KEPT of them
+ *     details/NUMBER                what it was before and after, where that is told; the last DETAILS_KEPT of them
  */
 import * as z from 'zod';
 import { SluiceError } from '../../model/errors.ts';
@@ -36,7 +40,9 @@ export const PATHS = {
   plans: 'view/plans/',
   limits: 'view/limits',
   switches: 'view/switches/',
+  pending: 'pending/switches/',
   history: 'history/switches/',
+  historyIds: 'history/ids/',
   probes: 'view/probes/',
   keys: 'keys/',
   masterKey: 'keys/master',
@@ -45,12 +51,17 @@ export const PATHS = {
   tokens: 'tokens/',
   owners: 'owners/',
   lastTag: 'counters/tag',
+  lastEnded: 'counters/history',
   lastAudit: 'counters/audit',
   audit: 'audit/',
+  details: 'details/',
 } as const;
 
 /** About 20 MB of history at most. */
 export const AUDIT_KEPT = 100_000;
+/** About 100 MB at most: a detail names at most 100 containers (switch-audit.ts). */
+export const DETAILS_KEPT = 5_000;
+export const SWITCHES_KEPT = 10_000;
 
 export const TokenRole = z.enum(['join', 'node', 'operator', 'admin', 'tenant']);
 export type TokenRole = z.infer<typeof TokenRole>;
@@ -84,12 +95,18 @@ export const AuditEntry = z.strictObject({
   who: z.string(),
   operation: z.string(),
   subject: z.string(),
+  /** Why, where whoever did it had to say so. */
+  reason: z.string().optional(),
 });
 export type AuditEntry = z.infer<typeof AuditEntry>;
 
+/** What a change found, and what it left. */
+export const AuditDetail = z.strictObject({ before: z.unknown(), after: z.unknown() });
+export type AuditDetail = z.infer<typeof AuditDetail>;
+
 /** Fixed width, so that byte order is the order of numbers. */
-export function auditKey(number: number): string {
-  return PATHS.audit + String(number).padStart(12, '0');
+export function numberKey(prefix: string, number: number): string {
+  return prefix + String(number).padStart(12, '0');
 }
 
 /** @throws SluiceError `store_failed` when the record is not what this program writes. */

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { closeServer } from '../../linux/local-api.ts';
 import { listenPrivately } from '../../linux/private-socket.ts';
 import type { ClusterPools } from '../../model/cluster.ts';
+import { Config } from '../../model/config.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { Fingerprint } from '../../model/join.ts';
 import type { Log } from '../../model/log.ts';
@@ -20,6 +21,8 @@ import { type Door, httpApp } from './http.ts';
 import { openIdentity } from './identity.ts';
 import { openKeys } from './key-state.ts';
 import { keyOperations } from './keys.ts';
+import { LimitReports } from './limit-reports.ts';
+import { limitOperations } from './limits.ts';
 import { type Metrics, makeMetrics } from './metrics.ts';
 import { mutator } from './mutate.ts';
 import { namespaceOperations } from './namespaces.ts';
@@ -27,10 +30,15 @@ import { fenceOperations } from './node-fence.ts';
 import { nodeOperations } from './nodes.ts';
 import { openapiOperation } from './openapi.ts';
 import type { Cluster, Operation } from './operation.ts';
+import { planOperations } from './plans.ts';
 import { probeOperations } from './probes.ts';
 import type { KeyTiming } from './rotation-plan.ts';
 import { makeRotator, type Rotator } from './rotator.ts';
 import { statusOperations } from './status.ts';
+import { makeSwitchClock, type SwitchClock } from './switch-clock.ts';
+import { switchEndOperations } from './switch-ends.ts';
+import { type SwitchRules, switchRules } from './switch-rules.ts';
+import { switchOperations } from './switches.ts';
 import { tenantOperations } from './tenants.ts';
 import { tokenOperations } from './tokens.ts';
 
@@ -44,6 +52,7 @@ export interface ServerOptions {
   /** Taken at the first start; later ones must agree. */
   readonly settings: ClusterPools;
   readonly keys?: KeyTiming;
+  readonly switches?: SwitchRules;
   readonly version: string;
   readonly log: Log;
   /** Wall clock, Unix time in ms. */
@@ -75,9 +84,11 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
   const now = options.now ?? Date.now;
   const store = openSqliteStore(path.join(options.stateDir, 'server.sqlite'), { now });
   const opened: FastifyInstance[] = [];
-  const rotators: Rotator[] = [];
+  const keepers: (Rotator | SwitchClock)[] = [];
+  const limits = new LimitReports(() => performance.now());
   const close = async (): Promise<void> => {
-    for (const rotator of rotators) await rotator.close();
+    limits.close();
+    for (const keeper of keepers) await keeper.close();
     for (const app of opened) await closeApp(app);
     await store.close();
   };
@@ -92,8 +103,16 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
       timing: options.keys ?? DEFAULT_TIMING,
       checkpoint: options.checkpoint ?? ((): void => {}),
     });
-    rotators.push(rotator);
+    keepers.push(rotator);
+    const switches = makeSwitchClock({
+      ...{ store, mutate, now, log: options.log },
+      checkpoint: options.checkpoint ?? ((): void => {}),
+    });
+    keepers.push(switches);
     const cluster: Cluster = {
+      limits,
+      switches,
+      switchRules: options.switches ?? switchRules(Config.parse({}).switches),
       store,
       mutate,
       now,
@@ -112,6 +131,7 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
     await listenHere(open({ identify: () => Promise.resolve({ role: 'root' }) }), options.runDir);
     const address = options.listen && (await listenAfar(open(farDoor(store, pem)), options.listen));
     rotator.start();
+    switches.start();
     options.log.info({ address, fingerprint }, 'the server is ready');
     return { fingerprint, address, close };
   } catch (error) {
@@ -132,6 +152,10 @@ export function allOperations(metrics: Metrics, version: string): readonly Opera
     ...tenantOperations,
     ...namespaceOperations,
     ...guardOperations,
+    ...planOperations,
+    ...limitOperations,
+    ...switchOperations,
+    ...switchEndOperations,
     ...nodeOperations,
     ...tokenOperations,
     ...probeOperations,

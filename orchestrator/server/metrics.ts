@@ -18,6 +18,7 @@ export interface Metrics {
 const GAUGES = [
   ['sluice_server_tenants', 'Tenants.', PATHS.tenants],
   ['sluice_server_nodes', 'Nodes.', PATHS.nodes],
+  ['sluice_server_switches', 'Switches that are open or will be.', PATHS.switches],
   ['sluice_server_tokens', 'Tokens that are neither expired nor revoked.', PATHS.tokens],
 ] as const;
 

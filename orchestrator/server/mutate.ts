@@ -2,7 +2,15 @@
 import { SluiceError } from '../../model/errors.ts';
 import type { Compare, Put, Store } from '../../store/contract.ts';
 import type { OperationId } from './authorization.ts';
-import { AUDIT_KEPT, type AuditEntry, auditKey, Counter, PATHS } from './layout.ts';
+import {
+  AUDIT_KEPT,
+  type AuditDetail,
+  type AuditEntry,
+  Counter,
+  DETAILS_KEPT,
+  numberKey,
+  PATHS,
+} from './layout.ts';
 import { type Actor, nameOf } from './principal.ts';
 
 /** What a change writes, and what its caller is told. */
@@ -11,6 +19,8 @@ export interface Change<T> {
   readonly compare?: readonly Compare[];
   readonly put?: readonly Put[];
   readonly delete?: readonly string[];
+  /** For the audit log, where the subject alone does not tell. */
+  readonly detail?: AuditDetail;
   readonly result: T;
 }
 
@@ -19,6 +29,8 @@ export interface Deed {
   readonly operation: OperationId;
   /** What it is done to, such as 'tenant blue'. */
   readonly subject: string;
+  /** Why, in the words of whoever does it. */
+  readonly reason?: string;
 }
 
 /** Plans from the store as it is. Called again when somebody else was faster, so it must only read. */
@@ -46,22 +58,28 @@ async function attempt<T>(store: Store, now: () => number, deed: Deed, plan: Pla
   for (let i = 0; i < ATTEMPTS; i++) {
     const counter = await store.get(PATHS.lastAudit);
     const number = (counter === undefined ? 0 : Counter.parse(counter.value).last) + 1;
-    const { compare = [], put = [], delete: deleted = [], result } = await plan();
+    const { compare = [], put = [], delete: deleted = [], detail, result } = await plan();
     const entry: AuditEntry = {
       number,
       at: now(),
       who: nameOf(deed.who),
       operation: deed.operation,
       subject: deed.subject,
+      ...(deed.reason !== undefined && { reason: deed.reason }),
     };
     const done = await store.txn({
       compare: [{ key: PATHS.lastAudit, revision: counter?.revision ?? 0 }, ...compare],
       put: [
         ...put,
         { key: PATHS.lastAudit, value: { last: number } },
-        { key: auditKey(number), value: entry },
+        { key: numberKey(PATHS.audit, number), value: entry },
+        ...(detail === undefined ? [] : [{ key: numberKey(PATHS.details, number), value: detail }]),
       ],
-      delete: [...deleted, ...(number > AUDIT_KEPT ? [auditKey(number - AUDIT_KEPT)] : [])],
+      delete: [
+        ...deleted,
+        ...(number > AUDIT_KEPT ? [numberKey(PATHS.audit, number - AUDIT_KEPT)] : []),
+        ...(number > DETAILS_KEPT ? [numberKey(PATHS.details, number - DETAILS_KEPT)] : []),
+      ],
     });
     if (done.ok) return result;
   }

@@ -4,10 +4,13 @@ import { SluiceError } from '../../model/errors.ts';
 import type { Fingerprint } from '../../model/join.ts';
 import type { Store } from '../../store/contract.ts';
 import type { OperationId } from './authorization.ts';
+import type { LimitReports } from './limit-reports.ts';
 import type { Mutate } from './mutate.ts';
 import type { Principal } from './principal.ts';
 import type { Rotator } from './rotator.ts';
 import type { Random } from './secrets.ts';
+import type { SwitchClock } from './switch-clock.ts';
+import type { SwitchRules } from './switch-rules.ts';
 
 /** What every operation works with. */
 export interface Cluster {
@@ -17,6 +20,9 @@ export interface Cluster {
   readonly now: () => number;
   readonly random: Random;
   readonly rotator: Rotator;
+  readonly limits: LimitReports;
+  readonly switches: SwitchClock;
+  readonly switchRules: SwitchRules;
   /** Of the certificate that nodes will see. */
   readonly fingerprint: Fingerprint;
   readonly version: string;
@@ -46,6 +52,8 @@ export interface Operation {
   readonly params: z.ZodObject;
   readonly query: z.ZodObject;
   readonly body: z.ZodType | undefined;
+  /** How long the body may be, where that is not as for all (http.ts). */
+  readonly bodyBytes?: number;
   readonly answer: z.ZodType;
   /** HTTP status of success. */
   readonly status: 200 | 201 | 204;
@@ -56,7 +64,7 @@ export interface Operation {
 const Nothing = z.strictObject({});
 
 interface Definition<P extends z.ZodObject, Q extends z.ZodObject, B extends z.ZodType>
-  extends Pick<Operation, 'id' | 'method' | 'path' | 'summary' | 'answer'> {
+  extends Pick<Operation, 'id' | 'method' | 'path' | 'summary' | 'answer' | 'bodyBytes'> {
   readonly params?: P;
   readonly query?: Q;
   readonly body?: B;

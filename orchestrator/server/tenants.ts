@@ -75,7 +75,8 @@ const remove = operation({
       // Else they would open the next tenant of this name, or bind it.
       const tokens = (await readAll(store, PATHS.tokens, StoredToken)).filter((one) => one.tenant === tenant);
       const gone = tokens.map(({ id }) => PATHS.tokens + id);
-      return { delete: [PATHS.tenants + tenant, PATHS.guards + tenant, ...gone], result: undefined };
+      const kept = [PATHS.tenants, PATHS.guards, PATHS.plans].map((prefix) => prefix + tenant);
+      return { delete: [...kept, ...gone], result: undefined };
     });
     return { json: undefined };
   },
