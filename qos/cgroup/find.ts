@@ -1,0 +1,111 @@
+/** Finding a container's group by what the runtime and the kernel say; nothing that a container says of itself counts. */
+import { groupDirectory, processesIn } from '../../linux/cgroup-files.ts';
+import { groupsOfProcess, type Hierarchies, type Hierarchy } from '../../linux/cgroup-hierarchies.ts';
+import { type NetnsProcesses, netnsInodeOf, programOf } from '../../linux/netns-processes.ts';
+import type { CgroupHints, ContainerCgroup } from '../contract.ts';
+import { containerGroup, groupOfHint, isAround, isPodGroup, isRuntimes } from './names.ts';
+
+export interface Finder {
+  find(hints: CgroupHints): Promise<ContainerCgroup | undefined>;
+  /** The folder of a group in a controller's hierarchy; undefined when it is gone or was never there. */
+  directoryOf(group: ContainerCgroup, controller: string): string | undefined;
+}
+
+/**
+ * For so long a container that looks like the runtime itself is waited for. Not longer: whoever calls its program
+ * runc would otherwise never be held.
+ */
+const RUNTIME_MS = 5_000;
+
+export interface FinderOptions {
+  /** Of the file system in which /proc is. */
+  readonly root: string;
+  readonly hierarchies: Hierarchies;
+  readonly processes: NetnsProcesses;
+}
+
+export function createFinder({ root, hierarchies, processes }: FinderOptions): Finder {
+  const places = new Map<string, Hierarchy>(hierarchies.byController);
+  if (hierarchies.cpuacct !== undefined) places.set('cpuacct', hierarchies.cpuacct);
+  const version = [...places.values()].some((one) => one.version === 1) ? 1 : 2;
+  /** Since when a container has looked like its runtime (performance.now). */
+  const waiting = new Map<string, number>();
+
+  function directoryIn(hierarchy: Hierarchy, path: string): string | undefined {
+    const { mountPoint, mountRoot } = hierarchy;
+    if (!isAround(mountRoot, path)) return undefined;
+    return groupDirectory(mountPoint, mountRoot === '/' ? path : path.slice(mountRoot.length));
+  }
+
+  /** Of one process, by controller. */
+  function groupsOf(pid: number, hints: CgroupHints): Map<string, string> {
+    const found = new Map<string, string>();
+    const of = groupsOfProcess(pid, root);
+    const own = groupsOfProcess('self', root);
+    for (const [controller, hierarchy] of places) {
+      const path = of?.(hierarchy);
+      const group = path === undefined ? undefined : groupAround(path, hints);
+      // Never our own, nor one around it: its limits would be ours.
+      if (group === undefined || group === '/' || isAround(group, own?.(hierarchy) ?? '/')) continue;
+      if (directoryIn(hierarchy, group) !== undefined) found.set(controller, group);
+    }
+    return found;
+  }
+
+  /** Where the runtime may have put it, if it has said so: cheaper to look at than all processes. */
+  async function candidates({ cgroupPath, netnsInode }: CgroupHints): Promise<readonly number[]> {
+    const hint = cgroupPath === null ? undefined : groupOfHint(cgroupPath);
+    const [hierarchy] = ['pids', 'memory', 'cpu'].flatMap((name) => places.get(name) ?? []);
+    if (hint !== undefined && hierarchy !== undefined) {
+      const directory = directoryIn(hierarchy, hint);
+      const there = directory === undefined ? [] : processesIn(directory);
+      const ours = there.filter((pid) => netnsInodeOf(pid, root) === netnsInode);
+      if (ours.length > 0) return ours.sort((a, b) => a - b);
+    }
+    return processes.in(netnsInode);
+  }
+
+  /** Whether its runtime is still at work on it. */
+  function isBeingMade(containerId: string, pids: readonly number[]): boolean {
+    if (pids.some((pid) => !isRuntimes(programOf(pid, root)))) {
+      waiting.delete(containerId);
+      return false;
+    }
+    const since = waiting.get(containerId) ?? performance.now();
+    waiting.set(containerId, since);
+    if (performance.now() - since < RUNTIME_MS) return true;
+    waiting.delete(containerId);
+    return false;
+  }
+
+  return {
+    async find(hints): Promise<ContainerCgroup | undefined> {
+      const found = (await candidates(hints)).map((pid) => ({ pid, paths: groupsOf(pid, hints) }));
+      const inside = found.filter(({ paths }) => paths.size > 0);
+      const [first] = inside;
+      if (first === undefined) {
+        waiting.delete(hints.containerId);
+        return undefined;
+      }
+      if (
+        isBeingMade(
+          hints.containerId,
+          inside.map(({ pid }) => pid),
+        )
+      )
+        return undefined;
+      return { version, paths: first.paths, pid: first.pid };
+    },
+    directoryOf({ paths }, controller): string | undefined {
+      const [path, hierarchy] = [paths.get(controller), places.get(controller)];
+      return path === undefined || hierarchy === undefined ? undefined : directoryIn(hierarchy, path);
+    },
+  };
+}
+
+/** The pod's group that the runtime has named, where the process is in it; else the one named after the container. */
+function groupAround(path: string, { cgroupPath, containerId }: CgroupHints): string | undefined {
+  const hint = cgroupPath === null ? undefined : groupOfHint(cgroupPath);
+  if (hint !== undefined && isPodGroup(hint) && isAround(hint, path)) return hint;
+  return containerGroup(path, containerId);
+}
