@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
 import type { ApiClient } from '../../linux/api-client.ts';
 import { show, table, timeOf } from '../output.ts';
+import { type AuditDetail, detailLines } from './audit-lines.ts';
 import { listAll, type ServerFlags, withServer } from './clients.ts';
 import type { Command } from './command.ts';
 import { untilInterrupted } from './interrupt.ts';
@@ -12,12 +13,13 @@ interface AuditFlags extends Common, ServerFlags {
   readonly follow?: boolean;
 }
 
-interface AuditEntry {
+interface AuditEntry extends AuditDetail {
   readonly number: number;
   readonly at: number;
   readonly who: string;
   readonly operation: string;
   readonly subject: string;
+  readonly reason?: string;
 }
 
 export const audit: Command<AuditFlags> = { flags: auditFlags, run: runAudit };
@@ -41,9 +43,13 @@ async function runAudit(flags: AuditFlags): Promise<void> {
         entry.who,
         entry.operation,
         entry.subject,
+        entry.reason ?? '',
       ]);
       return show(flags.json, entries, () =>
-        table(['number', 'time', 'who', 'operation', 'subject'], rows, 'nothing was changed yet'),
+        withDetails(
+          table(['number', 'time', 'who', 'operation', 'subject', 'why'], rows, 'nothing was changed yet'),
+          entries,
+        ),
       );
     }
     await follow(client, flags, entries);
@@ -58,16 +64,28 @@ async function follow(client: ApiClient, { json }: AuditFlags, first: readonly A
   let last = 0;
   while (!signal.aborted) {
     for (const entry of entries) {
-      show(
-        json,
-        entry,
-        () => `${timeOf(entry.at)}  ${entry.who.padEnd(24)}  ${entry.operation.padEnd(16)}  ${entry.subject}`,
-      );
+      show(json, entry, () => [headOf(entry), ...detailLines(entry).map(indented)].join('\n'));
       last = entry.number;
     }
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     entries = signal.aborted ? [] : await entriesAfter(client, last);
   }
+}
+
+/** Below each row what it has done. */
+function withDetails(text: string, entries: readonly AuditEntry[]): string {
+  const [head = '', ...rows] = text.split('\n');
+  const lines = rows.flatMap((row, i) => [row, ...detailLines(entries[i] ?? {}).map(indented)]);
+  return [head, ...lines].join('\n');
+}
+
+function headOf({ at, who, operation, subject, reason }: AuditEntry): string {
+  const why = reason === undefined ? '' : `: ${reason}`;
+  return `${timeOf(at)}  ${who.padEnd(24)}  ${operation.padEnd(16)}  ${subject}${why}`;
+}
+
+function indented(line: string): string {
+  return `        ${line}`;
 }
 
 /** The log's keys are numbers of twelve digits (orchestrator/server/layout.ts). */

@@ -79,6 +79,11 @@ const CLUSTER: readonly GroupEntry[] = [
     load: async () => (await import('./node.ts')).node,
   },
   {
+    name: 'limits',
+    describe: 'What containers are held to',
+    load: async () => (await import('./limits.ts')).limits,
+  },
+  {
     name: 'endpoint',
     describe: 'The containers attached to this node',
     load: async () => (await import('./endpoint.ts')).endpoint,

@@ -14,6 +14,7 @@ export interface NodeLimits {
   readonly capacity: Capacity;
   /** By `containerId/ifName`. */
   readonly containers: ReadonlyMap<string, ContainerLimits>;
+  /** Of every tenant that has a container there. */
   readonly shares: ReadonlyMap<TenantName, TenantShare>;
   /** Ms since then. */
   readonly silentMs: number;
@@ -79,8 +80,8 @@ export class LimitReports {
         const inhabited = new Set([...containers.values()].map(({ subject }) => subject.tenant));
         return {
           ...{ node, revision, capacity, containers, silentMs, reachable: silentMs < SILENT_AFTER_MS },
-          // A tenant whose last container has gone has no share any more, and no report names it.
-          shares: new Map([...shares].filter(([tenant]) => inhabited.has(tenant))),
+          // A share without a limit is not reported, nor one whose last container has gone.
+          shares: new Map([...inhabited].map((tenant) => [tenant, shares.get(tenant) ?? unlimited(tenant)])),
         };
       });
   }
@@ -109,6 +110,10 @@ export class LimitReports {
     this.#news.resolve();
     this.#news = Promise.withResolvers();
   }
+}
+
+function unlimited(tenant: TenantName): TenantShare {
+  return { tenant, base: {}, effective: {}, switches: [], shortfalls: [] };
 }
 
 /** As reports name those that are gone. */

@@ -1,5 +1,5 @@
 /** What has become of a switch: what its nodes have answered since it was written last. Pure. */
-import { isTenantField, LIMIT_FIELDS } from '../../model/limits.ts';
+import { isTenantField, LIMIT_FIELDS, type Subject } from '../../model/limits.ts';
 import type { Shortfall } from '../../model/limits-report.ts';
 import type { NodeName, TenantName } from '../../model/names.ts';
 import type { Switch, SwitchId } from '../../model/switch.ts';
@@ -64,6 +64,7 @@ export function isSettled(
 }
 
 interface Reported {
+  readonly subject?: Subject;
   readonly switches: readonly SwitchId[];
   readonly shortfalls: readonly Shortfall[];
 }
@@ -72,7 +73,7 @@ function judgeOne(
   { one, revision }: KeptSwitch,
   phase: SwitchPhase,
   node: NodeLimits,
-  { switches, shortfalls }: Reported,
+  { subject, switches, shortfalls }: Reported,
 ): Pick<SwitchEffect, 'state' | 'why'> {
   if (isUnheard(one)) return { state: 'pending', why: 'nobody has agreed to it' };
   if (!node.reachable)
@@ -84,7 +85,9 @@ function judgeOne(
   const named = switches.includes(one.id);
   if (phase === 'open' && !named) return { state: 'pending', why: 'the node has not put it in force yet' };
   if (phase === 'waiting') return { state: 'pending', why: 'its time has not come' };
-  if (phase !== 'open' && named) return { state: 'pending', why: 'the node has not ended it yet' };
+  // A share that nothing limits any more is not reported again.
+  if (phase !== 'open' && named && subject !== undefined)
+    return { state: 'pending', why: 'the node has not ended it yet' };
   const short = shortfalls.filter(({ field }) => one.changes[field] !== undefined);
   if (short.length === 0) return { state: 'applied', why: null };
   return { state: 'partly', why: short.map(({ field, why }) => `${field}: ${why}`).join('; ') };

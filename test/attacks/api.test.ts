@@ -36,6 +36,10 @@ const READS: readonly Ask[] = [
   '/v1/cluster',
   '/v1/cluster?watch=1',
   '/v1/namespaces',
+  '/v1/plans',
+  '/v1/limits',
+  '/v1/limits/default',
+  '/v1/switches',
   '/v1/status',
   '/metrics',
 ].map((where) => ['GET', where]);
@@ -53,6 +57,16 @@ const TENANTS: readonly Ask[] = [
   ['DELETE', '/v1/tenants/blue'],
   ['PUT', '/v1/namespaces/shop', { tenant: 'red' }],
   ['DELETE', '/v1/namespaces/shop'],
+  ['PUT', '/v1/plans/blue', { tenant: 'blue', priority: -1_000 }],
+  ['PUT', '/v1/limits/default', { container: { cpu: 0.01 } }],
+];
+const SWITCH = { select: {}, changes: { cpu: { do: 'lift' } }, forMs: 60_000, reason: 'mine', all: true };
+const SWITCHES: readonly Ask[] = [
+  ['POST', '/v1/switches', SWITCH],
+  ['POST', '/v1/switches/plan', SWITCH],
+  ['POST', '/v1/switches/sw-00000000/close', { reason: 'mine' }],
+  ['POST', '/v1/switches/sw-00000000/approve', { reason: 'mine' }],
+  ['POST', '/v1/switches/close-all', { reason: 'mine' }],
 ];
 const NODES: readonly Ask[] = [
   ['PUT', '/v1/nodes/x', { uplinkAddress: '192.0.2.9' }],
@@ -79,6 +93,7 @@ describe("A18: others' objects", () => {
       ...KEYS,
       ...TOKENS,
       ...TENANTS,
+      ...SWITCHES,
       ...NODES.slice(0, 2),
       ['GET', '/v1/audit'] as const,
     ];
@@ -98,7 +113,7 @@ describe("A18: others' objects", () => {
 
   it('A18: a node cannot be another node, nor run tenants', async () => {
     const client = world.using(nodeClient(await world.join(B, 2)));
-    const asks: Ask[] = [...TOKENS, ...TENANTS, ...NODES.slice(1), ['GET', '/v1/audit']];
+    const asks: Ask[] = [...TOKENS, ...TENANTS, ...SWITCHES, ...NODES.slice(1), ['GET', '/v1/audit']];
     await unchanged("with a node's token: tokens, tenants, other nodes", client, asks, 'refused', before);
     const taken: Ask[] = [
       ['PUT', '/v1/nodes/a', { uplinkAddress: '192.0.2.9' }],
