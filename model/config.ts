@@ -25,14 +25,13 @@ const PresetWords = z.strictObject({
   for: Duration.optional(),
 });
 
-const BLOCK = ['block.read', 'block.write', 'block.readOps', 'block.writeOps'];
 const DEFAULT_PRESETS: Readonly<Record<string, z.infer<typeof PresetWords>>> = {
   /** Promises nothing, so that no node can lack it: whatever is free may be used. */
-  peak: { lift: ['cpu', 'net', ...BLOCK], set: {}, scale: {}, priority: 100, for: '6h' },
+  peak: { lift: ['cpu', 'net', 'block'], set: {}, scale: {}, priority: 100, for: '6h' },
   'degrade-batch': {
     lift: [],
     set: {},
-    scale: { cpu: 0.5, net: 0.5, 'block.read': 0.5, 'block.write': 0.5 },
+    scale: { cpu: 0.5, net: 0.5, block: 0.5 },
     priority: 50,
     for: '6h',
   },

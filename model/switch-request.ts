@@ -151,14 +151,11 @@ export const CloseRequest = z.strictObject({ reason: Reason });
 export const ExtendRequest = z.strictObject({
   until: UnixMs,
   reason: Reason,
+  /** Also when the nodes lack what it gives, together with what will be open then. */
   force: z.boolean().default(false),
 });
 /** Body of POST /v1/switches/:id/approve. */
-export const ApproveRequest = z.strictObject({
-  reason: Reason,
-  /** Also when the nodes lack what it gives. */
-  force: z.boolean().default(false),
-});
+export const ApproveRequest = z.strictObject({ reason: Reason, force: z.boolean().default(false) });
 
 /** ?waitMs=: how long to wait for the nodes' answers; at most 10 s. */
 export const WaitQuery = z.strictObject({ waitMs: z.coerce.number().int().min(0).max(10_000).default(0) });

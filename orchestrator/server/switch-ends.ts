@@ -16,7 +16,7 @@ import { nameOf, type Principal } from './principal.ts';
 import { detailOfEnding, detailOfOpening } from './switch-audit.ts';
 import { checkTimes } from './switch-draft.ts';
 import { effectsOf, isSettled } from './switch-effects.ts';
-import { planSwitch, readWorld } from './switch-planning.ts';
+import { planSwitch, readWorld, type SwitchForecast } from './switch-planning.ts';
 import { readWitnesses, shownWhenSettled } from './switch-showing.ts';
 import {
   type KeptSwitch,
@@ -78,16 +78,20 @@ const extend = operation({
   query: WaitQuery,
   body: ExtendRequest,
   answer: SwitchShown,
-  handle: async (cluster, { who, params: { id }, query: { waitMs }, body: { until, reason }, signal }) => {
+  handle: async (cluster, { who, params: { id }, query: { waitMs }, body, signal }) => {
     const { store, mutate, now, switchRules: rules, switches } = cluster;
+    const { until, reason, force } = body;
     const subject = `switch ${id} until ${isoOf(until)}`;
     await mutate({ who, operation: 'switch.extend', subject, reason }, async () => {
       const { one } = await mustBeAlive(store, id);
       const before = await squeezesOf(store, id);
       // What was agreed to had an end; a later one takes a second person again.
       if (one.approval !== null && until > one.until && one.openedBy === nameOf(who)) throw needsAnother(one);
-      const after = [one, ...before].map((each): Switch => ({ ...each, until }));
+      const extended: Switch = { ...one, until };
+      const squeezes = before.map((each): Switch => ({ ...each, until }));
+      const after = [extended, ...squeezes];
       for (const each of after) checkTimes(each, rules, now());
+      await refuseLacking(cluster, extended, squeezes, force);
       return {
         put: after.map((each) => ({ key: liveKey(each), value: each })),
         detail: { before: { until: one.until }, after: { until } },
@@ -109,21 +113,19 @@ const approve = operation({
   body: ApproveRequest,
   answer: SwitchShown,
   handle: async (cluster, { who, params: { id }, query: { waitMs }, body: { reason, force }, signal }) => {
-    const { store, mutate, now, random, switches } = cluster;
+    const { store, mutate, now, switches } = cluster;
     await mutate({ who, operation: 'switch.approve', subject: `switch ${id}`, reason }, async () => {
       const { one } = await mustBeAlive(store, id);
       if (one.approval === null || one.approval.at !== null) throw notWaiting(one);
       if (one.openedBy === nameOf(who)) throw needsAnother(one);
-      const waiting = [one, ...(await squeezesOf(store, id))];
-      const agreed = waiting.map((each): Switch => ({ ...each, approval: { by: nameOf(who), at: now() } }));
-      const [first = one, ...squeezes] = agreed;
-      const world = await readWorld(cluster);
-      const wish = { force, squeeze: false, all: true, newId: (): SwitchId => newSwitchId(random) };
-      const planned = planSwitch(first, { ...world, switches: [...world.switches, ...squeezes] }, wish);
-      if (planned.refusal?.code === 'refused') throw planned.refusal;
+      const waiting = await squeezesOf(store, id);
+      const approval = { by: nameOf(who), at: now() };
+      const agreed: Switch = { ...one, approval };
+      const squeezes = waiting.map((each): Switch => ({ ...each, approval }));
+      const planned = await refuseLacking(cluster, agreed, squeezes, force);
       return {
-        put: agreed.map((each) => ({ key: liveKey(each), value: each })),
-        delete: waiting.map(liveKey),
+        put: [agreed, ...squeezes].map((each) => ({ key: liveKey(each), value: each })),
+        delete: [one, ...waiting].map(liveKey),
         detail: detailOfOpening({ ...planned, squeezes }),
         result: undefined,
       };
@@ -134,6 +136,26 @@ const approve = operation({
 });
 
 export const switchEndOperations: readonly Operation[] = [close, closeAll, extend, approve];
+
+/**
+ * @param one  as it would be
+ * @param squeezes  those that make room for it, as they would be
+ * @throws SluiceError `refused` when a node lacks what it gives
+ */
+async function refuseLacking(
+  cluster: Cluster,
+  one: Switch,
+  squeezes: readonly Switch[],
+  force: boolean,
+): Promise<SwitchForecast> {
+  const world = await readWorld(cluster);
+  const others = world.switches.filter(({ id }) => !squeezes.some((squeeze) => squeeze.id === id));
+  const wish = { force, squeeze: false, all: true, newId: (): SwitchId => newSwitchId(cluster.random) };
+  const planned = planSwitch(one, { ...world, switches: [...others, ...squeezes] }, wish);
+  // That it chooses nobody any more is no reason: containers come and go.
+  if (planned.refusal?.code === 'refused') throw planned.refusal;
+  return planned;
+}
 
 /** @returns their ids */
 async function closeThose(

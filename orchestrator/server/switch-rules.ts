@@ -1,10 +1,9 @@
 /** What the server's configuration says of switches: presets, who has to agree, how long one may stay open. */
 import type { Config } from '../../model/config.ts';
 import { millisecondsOf } from '../../model/duration.ts';
-import { SluiceError } from '../../model/errors.ts';
-import { fieldHint, fieldsNamed } from '../../model/limits-tree.ts';
-import { parseLimit } from '../../model/quantity.ts';
-import { type Change, Changes } from '../../model/switch.ts';
+import { asSluiceError, SluiceError } from '../../model/errors.ts';
+import type { Changes } from '../../model/switch.ts';
+import { changesOf } from '../../model/switch-words.ts';
 
 type SwitchConfig = Config['switches'];
 type PresetConfig = SwitchConfig['presets'][string];
@@ -33,47 +32,20 @@ export function switchRules({ presets, approval, approveAbove, longest }: Switch
   };
 }
 
-function presetOf(name: string, words: PresetConfig): Preset {
+function presetOf(name: string, { lift, set, scale, priority, for: length }: PresetConfig): Preset {
+  const pairs = (words: Readonly<Record<string, string | number>>): string[] =>
+    Object.entries(words).map(([field, value]) => `${field}=${value}`);
+  const forMs = length === undefined ? undefined : millisecondsOf(length);
   try {
-    return {
-      changes: changesOf(words),
-      priority: words.priority,
-      forMs: words.for === undefined ? undefined : millisecondsOf(words.for),
-    };
+    const changes = changesOf({ lift, set: pairs(set), scale: pairs(scale) });
+    if (changes !== undefined) return { changes, priority, forMs };
   } catch (cause) {
-    const { message, hint } = cause as SluiceError;
+    const { message, hint } = asSluiceError(cause);
     throw new SluiceError('invalid_request', `switches.presets.${name}: ${message}`, hint, { cause });
   }
-}
-
-function changesOf({ lift, set, scale }: PresetConfig): Changes {
-  const said = [
-    ...lift.map((word) => [word, (): Change => ({ do: 'lift' })] as const),
-    ...Object.entries(set).map(
-      ([word, value]) =>
-        [
-          word,
-          (field: Parameters<typeof parseLimit>[0]): Change => ({
-            do: 'set',
-            value: parseLimit(field, value),
-          }),
-        ] as const,
-    ),
-    ...Object.entries(scale).map(
-      ([word, factor]) => [word, (): Change => ({ do: 'scale', factor })] as const,
-    ),
-  ];
-  const pairs = said.flatMap(([word, changeOf]) => {
-    const fields = fieldsNamed(word);
-    if (fields.length === 0)
-      throw new SluiceError('invalid_request', `there is no limit ${word}`, fieldHint(word));
-    return fields.map((field) => [field, changeOf(field)] as const);
-  });
-  const twice = pairs.find(([field], i) => pairs.findIndex(([other]) => other === field) !== i);
-  if (twice !== undefined)
-    throw new SluiceError('invalid_request', `${twice[0]} is named twice`, 'one word for each field');
-  const parsed = Changes.safeParse(Object.fromEntries(pairs));
-  if (parsed.success) return parsed.data;
-  const why = parsed.error.issues.map(({ path, message }) => [...path, message].join(' '));
-  throw new SluiceError('invalid_request', why.join('; '), 'docs/switches.md says what a preset may say');
+  throw new SluiceError(
+    'invalid_request',
+    `switches.presets.${name} changes nothing`,
+    'say something under lift, set or scale',
+  );
 }

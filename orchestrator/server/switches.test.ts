@@ -378,6 +378,20 @@ describe('a switch ends', () => {
     );
   });
 
+  it('not later when it would meet another one then, unless that is forced', async () => {
+    await open({ from: world.now + 2 * HOUR, changes: { cpu: { do: 'set', value: 1.5 } }, force: true });
+    const { switch: one } = await open({
+      select: { tenant: ['red'] },
+      changes: { cpu: { do: 'set', value: 2.5 } },
+    });
+    await act(one.id, 'extend', { until: world.now + 2 * HOUR });
+    const longer = { until: world.now + 3 * HOUR };
+    await expect(act(one.id, 'extend', longer)).rejects.toMatchObject(
+      refusal('refused', '5.5 would be promised'),
+    );
+    expect((await act(one.id, 'extend', { ...longer, force: true })).switch.until).toBe(longer.until);
+  });
+
   it('also when the server was dead at that moment', async () => {
     const { switch: one } = await open();
     await world.server.close();
