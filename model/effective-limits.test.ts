@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { baseOf, effective, switchesOf, valuesOf } from './effective-limits.ts';
 import type { BaseLayers, Capacity, LimitField, Limits } from './limits.ts';
-import { type Changes, Switch } from './switch.ts';
+import { type Change, type Changes, Switch } from './switch.ts';
 
 const layers = (some: Partial<BaseLayers>): BaseLayers => ({
   app: {},
@@ -148,6 +149,35 @@ describe('an effective limit', () => {
     expect(ofField('cpu', { cpu: 1 }, [switchOf({ cpu: { do: 'set', value: 64 } })], CAPACITY).value).toBe(
       64,
     );
+  });
+});
+
+describe("the documentation's table of two switches", () => {
+  const text = readFileSync(new URL('../docs/limits.md', import.meta.url), 'utf8');
+  const say = '(set \\d+|scale \\d+|lift)';
+  const cell = '(\\d+|unlimited)';
+  const rows = [
+    ...text.matchAll(new RegExp(`^\\| ${say} \\| ${say} \\| ${cell} \\| ${cell} \\| ${cell} \\|$`, 'gm')),
+  ];
+
+  const changeOf = (words: string): Change => {
+    const [what, number] = words.split(' ');
+    if (what === 'lift') return { do: 'lift' };
+    return what === 'set' ? { do: 'set', value: Number(number) } : { do: 'scale', factor: Number(number) };
+  };
+
+  it('has every pair of the three', () => {
+    const pairs = rows.map(([, a = '', b = '']) => `${a.split(' ')[0]} ${b.split(' ')[0]}`);
+    expect(new Set(pairs).size).toBe(9);
+  });
+
+  it.each(rows.map((row) => row.slice(1)))('says of %s and %s: %s, %s, %s', (a = '', b = '', ...values) => {
+    const results = [-1, 0, 1].map((priority) => {
+      const older = switchOf({ cpu: changeOf(a) }, { priority });
+      const newer = switchOf({ cpu: changeOf(b) });
+      return String(ofField('cpu', { cpu: 1 }, [newer, older]).value ?? 'unlimited');
+    });
+    expect(results).toEqual(values);
   });
 });
 

@@ -1,5 +1,23 @@
+import { readFileSync } from 'node:fs';
 import { LIMIT_FIELDS, type LimitField, type LimitValue } from './limits.ts';
-import { limitProblem, parseLimit, printLimit, readLimit } from './quantity.ts';
+import { boundsOf, limitProblem, parseLimit, printLimit, readLimit } from './quantity.ts';
+
+describe("the documentation's table of fields", () => {
+  const text = readFileSync(new URL('../docs/limits.md', import.meta.url), 'utf8');
+  const rows = text.split('\n').filter((line) => line.startsWith('| `'));
+
+  it.each(LIMIT_FIELDS)('has %s with values that are read as such', (field) => {
+    const cells = rows.find((row) => row.split('|')[1]?.includes(`\`${field}\``))?.split('|') ?? [];
+    const examples = [...(cells[3] ?? '').matchAll(/`([^`]+)`/g)].map(([, word]) => word);
+    if (!/as (?:above|`)/.test(cells[3] ?? '')) expect(examples.length).toBeGreaterThan(0);
+    if (examples.every((word) => word !== 'block.read' && word !== 'block.readOps'))
+      for (const word of examples) expect(readLimit(field, word)).toMatchObject({ ok: true });
+    const ends = /^ (\S+) – (\S+) $/.exec(cells[4] ?? '');
+    if (ends === null) return;
+    const bounds = boundsOf(field);
+    expect([parseLimit(field, ends[1]), parseLimit(field, ends[2])]).toEqual([bounds?.min, bounds?.max]);
+  });
+});
 
 describe('a value of a limit', () => {
   it.each<[LimitField, string | number, LimitValue]>([
