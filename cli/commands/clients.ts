@@ -66,13 +66,16 @@ export async function withDaemon<T>(daemon: Daemon, work: (client: ApiClient) =>
   }
 }
 
-/** All items of a paged list. */
+/** All items of a paged list. @param path  may have a query of its own */
 export async function listAll<T>(client: ApiClient, path: string, after?: string): Promise<T[]> {
   const items: T[] = [];
   let next = after ?? null;
   do {
     const query = new URLSearchParams({ limit: '1000', ...(next !== null && { after: next }) });
-    const page = (await client.request('GET', `${path}?${query}`)) as { items: T[]; next: string | null };
+    const page = (await client.request('GET', `${path}${path.includes('?') ? '&' : '?'}${query}`)) as {
+      items: T[];
+      next: string | null;
+    };
     items.push(...page.items);
     next = page.next;
   } while (next !== null);

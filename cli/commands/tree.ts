@@ -74,6 +74,11 @@ const CLUSTER: readonly GroupEntry[] = [
     load: async () => (await import('./guard.ts')).guard,
   },
   {
+    name: 'switch',
+    describe: 'Limits of chosen containers, changed for a time',
+    load: async () => (await import('./switch.ts')).switches,
+  },
+  {
     name: 'node',
     describe: 'The machines of the cluster',
     load: async () => (await import('./node.ts')).node,
