@@ -5,6 +5,7 @@ import { SluiceError } from '../../model/errors.ts';
 import { confirm } from '../ask.ts';
 import { show, table, timeOf } from '../output.ts';
 import { pathTo, withDaemon } from './clients.ts';
+import { labelContainer, labelFlags } from './limits-container.ts';
 import { type Changing, type Common, changing, type Destroying, destroying, type Root } from './options.ts';
 
 const PATH = '/v1/endpoints';
@@ -51,6 +52,12 @@ export function endpoint(yargs: Root): Argv {
       'Keep them no longer',
       (y) => destroying(tenantAndName(y)),
       (flags) => release(flags),
+    )
+    .command(
+      'label <container> <labels..>',
+      'Give a container of this node labels, by which switches choose; NAME- takes one away',
+      (y) => labelFlags(y),
+      (flags) => labelContainer(flags),
     )
     .demandCommand(1, 'say what to do with endpoints');
 }

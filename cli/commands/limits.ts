@@ -1,15 +1,16 @@
-/** `sluice limits`: what holds where no plan says anything. */
+/** `sluice limits`: what containers are held to, and what holds where no plan says anything. */
 import type { Argv } from 'yargs';
 import { LimitDefaults, RateMeaning } from '../../model/plan.ts';
 import { show } from '../output.ts';
 import { withServer } from './clients.ts';
 import { type LimitWords, limitFlags, limitLines, withWords } from './limit-words.ts';
+import { containerLimits } from './limits-container.ts';
 import { type Changing, changing, type Root, server } from './options.ts';
 
 const PATH = '/v1/limits/default';
 
 export function limits(yargs: Root): Argv {
-  return yargs
+  return containerLimits(yargs)
     .command('default', 'What holds for containers of which neither app nor plan says anything', defaults)
     .demandCommand(1, 'say what to do with limits');
 }
