@@ -7,6 +7,7 @@ import {
   type LimitField,
   type Limits,
   type LimitValue,
+  RATE_FIELDS,
 } from '../../model/limits.ts';
 import type { ContainerLimits, TenantShare } from '../../model/limits-report.ts';
 import type { NodeName, TenantName } from '../../model/names.ts';
@@ -85,10 +86,12 @@ function planned(
   const becomes = effective({ base: baseOf(reported.base, fields), switches: open, fields, capacity });
   return fields.map((field) => {
     const base = reported.base[field] ?? null;
+    // null is a value: lifted.
+    const now = reported.effective[field];
     return {
       field,
       base,
-      now: reported.effective[field] ?? base,
+      now: now === undefined ? base : now,
       becomes: becomes[field].value,
       others: becomes[field].steps.map((step) => step.switch).filter((id) => id !== one.id),
     };
@@ -118,8 +121,12 @@ export function demandOf(
   zones: ReadonlyMap<NodeName, string | null>,
 ): { readonly limits: number; readonly demand: number } {
   let limits = 0;
+  const counted = new Set<string>();
   for (const { subject, base } of node.containers.values()) {
-    if (subject.tenant !== tenant) continue;
+    // Of several attachments of one container each has its own rates, and all have the one cgroup.
+    const whose = isRate(field) ? `${subject.containerId}/${subject.ifName}` : subject.containerId;
+    if (subject.tenant !== tenant || counted.has(whose)) continue;
+    counted.add(whose);
     const own = open.filter((one) => one.changes[field] !== undefined && chooses(one, subject));
     // Not capped: what is asked for is what counts.
     limits +=
@@ -138,6 +145,10 @@ export function demandOf(
 
 export function tenantsOf({ containers }: NodeLimits): TenantName[] {
   return [...new Set([...containers.values()].map(({ subject }) => subject.tenant))].sort();
+}
+
+function isRate(field: LimitField): boolean {
+  return RATE_FIELDS.some((rate) => rate === field);
 }
 
 function numberOf(value: LimitValue): number | undefined {
