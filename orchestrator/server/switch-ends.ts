@@ -17,7 +17,7 @@ import { detailOfEnding, detailOfOpening } from './switch-audit.ts';
 import { checkTimes } from './switch-draft.ts';
 import { effectsOf, isSettled } from './switch-effects.ts';
 import { planSwitch, readWorld, type SwitchForecast } from './switch-planning.ts';
-import { readWitnesses, shownWhenSettled } from './switch-showing.ts';
+import { readWitnesses, shownWhenSettled, whenSettled } from './switch-showing.ts';
 import {
   type KeptSwitch,
   liveKey,
@@ -65,7 +65,11 @@ const closeAll = operation({
     const ids = await closeThose(cluster, who, 'switch.closeAll', 'every switch', reason, async () =>
       (await liveSwitches(cluster.store)).map(({ one }) => one),
     );
-    return { json: { closed: ids, settled: await allSettled(cluster, ids, waitMs, signal) } };
+    const look = async (): Promise<z.infer<typeof ClosedAll>> => ({
+      closed: ids,
+      settled: await areGone(cluster, ids),
+    });
+    return { json: await whenSettled(cluster.limits, look, waitMs, signal) };
   },
 });
 
@@ -204,22 +208,12 @@ function answerFor(
   return shownWhenSettled(cluster, () => mustFindSwitch(cluster.store, id), who, waitMs, signal);
 }
 
-async function allSettled(
-  cluster: Cluster,
-  ids: readonly SwitchId[],
-  waitMs: number,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const until = performance.now() + waitMs;
-  for (;;) {
-    const witnesses = await readWitnesses(cluster);
-    const kept = await Promise.all(ids.map((id) => mustFindSwitch(cluster.store, id)));
-    const now = cluster.now();
-    const settled = kept.every((one) => isSettled(one, now, witnesses.nodes, effectsOf(one, now, witnesses)));
-    const left = until - performance.now();
-    if (settled || left <= 0) return settled;
-    if (!(await cluster.limits.news(left, signal))) return settled;
-  }
+/** Whether nothing of those that were closed is in force any more. */
+async function areGone(cluster: Cluster, ids: readonly SwitchId[]): Promise<boolean> {
+  const witnesses = await readWitnesses(cluster);
+  const kept = await Promise.all(ids.map((id) => mustFindSwitch(cluster.store, id)));
+  const now = cluster.now();
+  return kept.every((one) => isSettled(one, now, witnesses.nodes, effectsOf(one, now, witnesses)));
 }
 
 function notWaiting({ id, approval }: Switch): SluiceError {

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
 import type { ApiClient, Method } from '../../linux/api-client.ts';
-import { nodeClient, registerNode } from '../../linux/join.ts';
+import { nodeClient, operatorClient, registerNode } from '../../linux/join.ts';
 import { bearerOf, parseToken } from '../../model/join.ts';
 import type { NodeName } from '../../model/names.ts';
 import { serverForEachTest, uplink } from '../server-world.ts';
@@ -74,6 +74,18 @@ const NODES: readonly Ask[] = [
   ['POST', '/v1/nodes/join', JOINING],
 ];
 
+const REPORT = {
+  ...{ revision: 1, capacity: { cpu: 1, memory: 1, uplink: null }, whole: true },
+  ...{ containers: [], gone: [], tenants: [] },
+};
+const OTHERS = {
+  subject: {
+    ...{ node: 'a', zone: null, tenant: 'blue', app: null, instance: null, containerId: 'x', ifName: 'eth0' },
+    labels: {},
+  },
+  ...{ base: {}, effective: {}, switches: [], shortfalls: [], readAt: 0 },
+};
+
 describe("A18: others' objects", () => {
   const before = async (): Promise<unknown> => {
     const { snapshot } = (await world.root.request('GET', '/v1/cluster')) as { snapshot: unknown };
@@ -120,6 +132,37 @@ describe("A18: others' objects", () => {
       ['PUT', '/v1/nodes/x', { uplinkAddress: '192.0.2.9' }],
     ];
     await unchanged("with a node's token: another name", client, taken, 'already_exists', before);
+  });
+
+  it('A18: a tenant gets no other tenant’s limits, plans and switches, and changes not even its own', async () => {
+    await world.root.request('POST', '/v1/tenants', { tenant: 'red' });
+    const { token } = (await world.root.request('POST', '/v1/tokens', {
+      ...{ role: 'tenant', tenant: 'red' },
+    })) as { token: string };
+    const client = world.using(operatorClient(world.address, token));
+    const asks: Ask[] = [
+      ...SWITCHES,
+      ['GET', '/v1/plans'],
+      ['GET', '/v1/plans/blue'],
+      ['PUT', '/v1/plans/blue', { tenant: 'blue' }],
+      ['PUT', '/v1/plans/red', { tenant: 'red', priority: 1_000 }],
+      ['DELETE', '/v1/plans/red'],
+      ['GET', '/v1/limits?tenant=blue'],
+      ['GET', '/v1/limits/default'],
+      ['PUT', '/v1/limits/default', {}],
+      ['POST', '/v1/nodes/a/limits', { ...REPORT, node: 'a' }],
+    ];
+    await unchanged("with a tenant's token: limits, plans, switches", client, asks, 'refused', before);
+  });
+
+  it('A18: a node reports limits of itself alone', async () => {
+    const client = world.using(nodeClient(await world.join(B, 2)));
+    const asks: Ask[] = [
+      ['POST', '/v1/nodes/a/limits', { ...REPORT, node: 'a' }],
+      ['POST', '/v1/nodes/b/limits', { ...REPORT, node: 'a' }],
+      ['POST', '/v1/nodes/b/limits', { ...REPORT, node: 'b', containers: [OTHERS] }],
+    ];
+    await unchanged("with a node's token: others' limits", client, asks, 'refused', before);
   });
 
   it("A18: a node reports on no other node's probe, and does not see it in what it follows", async () => {

@@ -1,4 +1,5 @@
 /** A node as the server sees it: it follows the cluster, and reports what the algebra says of its containers. */
+import type * as z from 'zod';
 import type { ApiClient } from '../../linux/api-client.ts';
 import { ClusterLine, foldLine, type NodeView } from '../../model/cluster-changes.ts';
 import { baseOf, effective, switchesOf, valuesOf } from '../../model/effective-limits.ts';
@@ -17,7 +18,9 @@ import type { SwitchId } from '../../model/switch.ts';
 import { chooses, choosesShare } from '../../model/switch-scope.ts';
 import { isOpenAt } from '../../model/switch-windows.ts';
 
-type Values = LimitsReport['containers'][number]['base'];
+/** What has a default may be left out. */
+type Report = z.input<typeof LimitsReport>;
+type Values = Report['containers'][number]['base'];
 
 export interface SampleContainer {
   readonly tenant: string;
@@ -75,7 +78,7 @@ export class ReportingNode {
   }
 
   /** @param changes  of the report that it would send by itself */
-  async report(changes: Partial<LimitsReport> = {}): Promise<void> {
+  async report(changes: Partial<Report> = {}): Promise<void> {
     const report = { ...this.#picture(), ...changes };
     const { whole } = (await this.#client.request(
       'POST',
@@ -87,7 +90,7 @@ export class ReportingNode {
     await this.report();
   }
 
-  #picture(): LimitsReport {
+  #picture(): Report {
     const tenants = [...new Set(this.#containers.map(({ tenant }) => tenant as TenantName))];
     return {
       node: this.node,
