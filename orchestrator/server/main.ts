@@ -105,7 +105,7 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
     });
     keepers.push(rotator);
     const switches = makeSwitchClock({
-      ...{ store, mutate, now, log: options.log },
+      ...{ store, mutate, now, limits, log: options.log },
       checkpoint: options.checkpoint ?? ((): void => {}),
     });
     keepers.push(switches);

@@ -25,24 +25,34 @@ export function detailOfOpening({ switch: one, squeezes, containers, shares }: S
   return detailOf(null, { switch: one, squeezes: squeezes.map(({ id }) => id) }, said);
 }
 
-/** Of those that cease to be, now. */
-export function detailOfEnding(ended: readonly Switch[], world: SwitchWorld): AuditDetail {
+/** Of those that cease to be. @param at  when they were still open, Unix ms */
+export function detailOfEnding(ended: readonly Switch[], world: SwitchWorld, at: number): AuditDetail {
   const { nodes, zones, switches, now } = world;
-  const left = openAt(
-    switches.filter(({ id }) => !ended.some((one) => one.id === id)),
-    now,
-  );
-  const said = openAt(ended, now).flatMap((one): Said[] => [
-    ...forecast(one, nodes, left).map(({ container, fields }) => ({
-      name: nameOf(container.subject),
-      fields,
-    })),
-    ...forecastShares(one, nodes, left, zones).map(({ share, node, fields }) => ({
-      name: `${node.node}/${share.tenant}`,
-      fields,
-    })),
-  ]);
+  const others = switches.filter(({ id }) => !ended.some((one) => one.id === id));
+  const before = openAt([...others, ...ended], at);
+  const after = openAt(others, now);
+  const said = openAt(ended, at).flatMap((one): Said[] => {
+    const were = forecast(one, nodes, before);
+    const are = forecast(one, nodes, after);
+    const had = forecastShares(one, nodes, before, zones);
+    const have = forecastShares(one, nodes, after, zones);
+    return [
+      ...were.map(({ container, fields }, i) => ({
+        name: nameOf(container.subject),
+        fields: between(fields, are[i]?.fields),
+      })),
+      ...had.map(({ share, node, fields }, i) => ({
+        name: `${node.node}/${share.tenant}`,
+        fields: between(fields, have[i]?.fields),
+      })),
+    ];
+  });
   return detailOf({ switches: ended }, null, said);
+}
+
+/** What became of the first is what was before the second. */
+function between(first: readonly PlannedField[], second: readonly PlannedField[] = []): PlannedField[] {
+  return first.map((field, i) => ({ ...field, now: field.becomes, becomes: second[i]?.becomes ?? null }));
 }
 
 function detailOf(before: object | null, after: object | null, said: readonly Said[]): AuditDetail {

@@ -5,11 +5,15 @@ import type { Log } from '../../model/log.ts';
 import type { Switch } from '../../model/switch.ts';
 import { windowAt } from '../../model/switch-windows.ts';
 import type { Store } from '../../store/contract.ts';
+import type { LimitReports } from './limit-reports.ts';
 import type { Mutate } from './mutate.ts';
+import { detailOfEnding } from './switch-audit.ts';
+import { readWorld } from './switch-planning.ts';
 import { liveSwitches, toHistory } from './switch-store.ts';
 
 export interface SwitchClockOptions {
   readonly store: Store;
+  readonly limits: LimitReports;
   readonly mutate: Mutate;
   /** Unix time in ms. */
   readonly now: () => number;
@@ -92,7 +96,9 @@ async function endThoseThatAreOver(options: SwitchClockOptions): Promise<number>
         // Somebody may have extended or closed one meanwhile.
         const still = (await liveSwitches(store)).map(({ one }) => one).filter((one) => isOver(one, now()));
         if (still.length === 0) throw nothingLeft();
-        return { ...(await toHistory(store, still)), result: undefined };
+        const world = await readWorld(options);
+        const detail = detailOfEnding(still, world, Math.min(...still.map(({ until }) => until)) - 1);
+        return { ...(await toHistory(store, still)), detail, result: undefined };
       },
     ).catch((error: unknown) => {
       if (!(error instanceof SluiceError && error.code === 'conflict')) throw error;

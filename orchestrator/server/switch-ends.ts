@@ -177,7 +177,7 @@ async function closeThose(
     const after = ended.map((one): Switch => ({ ...one, closed }));
     return {
       ...(after.length > 0 && (await toHistory(store, after))),
-      detail: detailOfEnding(ended, await readWorld(cluster)),
+      detail: detailOfEnding(ended, await readWorld(cluster), now()),
       result: ended.map(({ id }) => id),
     };
   });

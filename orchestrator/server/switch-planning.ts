@@ -30,7 +30,11 @@ export interface SwitchWorld {
   readonly switches: readonly Switch[];
 }
 
-export async function readWorld({ store, limits, now }: Cluster): Promise<SwitchWorld> {
+export async function readWorld({
+  store,
+  limits,
+  now,
+}: Pick<Cluster, 'store' | 'limits' | 'now'>): Promise<SwitchWorld> {
   const clusterNodes = await readAll(store, PATHS.nodes, ClusterNode);
   const plans = await readAll(store, PATHS.plans, TenantPlan);
   const live = await liveSwitches(store);

@@ -332,7 +332,11 @@ describe('a switch ends', () => {
     await until(async () => (await list()).length === 0);
     expect(await show(one.id)).toMatchObject({ phase: 'ended', settled: true, next: null });
     expect(await list('?all=1')).toMatchObject([{ id: one.id, phase: 'ended', closed: null }]);
-    expect((await audit()).at(-1)).toMatchObject({ who: 'server', operation: 'switch.close' });
+    expect((await audit()).at(-1)).toMatchObject({
+      ...{ who: 'server', operation: 'switch.close', reason: 'its time is over' },
+      before: { limits: { 'a/blue/cart-1/eth0': { 'net.external.out': null } } },
+      after: { limits: { 'a/blue/cart-1/eth0': { 'net.external.out': 10e6 } } },
+    });
     await expect(act(one.id, 'close', {})).rejects.toMatchObject(refusal('conflict', 'ended at'));
   });
 
