@@ -203,7 +203,7 @@ function slice(bytes: Buffer, index: number, size: number): Buffer {
 }
 
 /** Offsets in struct __sk_buff (linux/bpf.h). */
-const SK_BUFF = { bytes: 192, mark: 8, ifindex: 40 } as const;
+const SK_BUFF = { bytes: 192, mark: 8, priority: 32, ifindex: 40 } as const;
 /** Room for what a program adds to a packet. */
 const GROWTH = 256;
 
@@ -212,6 +212,7 @@ export interface TestRun {
   readonly action: number;
   readonly packet: Buffer;
   readonly mark: number;
+  readonly priority: number;
   /** Mean time of one run. */
   readonly nanoseconds: number;
 }
@@ -252,6 +253,7 @@ export function testRun(
     action: options.retval,
     packet: after.subarray(0, options.data_size_out),
     mark: contextAfter.readUInt32LE(SK_BUFF.mark),
+    priority: contextAfter.readUInt32LE(SK_BUFF.priority),
     nanoseconds: options.duration,
   };
 }

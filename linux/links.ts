@@ -44,6 +44,8 @@ const IFLA_VXLAN_COLLECT_METADATA = 25;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_LEARNING = 8;
 const IFLA_BRPORT_UNICAST_FLOOD = 9;
+const IFLA_BRPORT_MCAST_FLOOD = 27;
+const IFLA_BRPORT_BCAST_FLOOD = 30;
 const VETH_INFO_PEER = 1;
 
 const IFF_UP = 1;
@@ -288,6 +290,33 @@ export async function createVeth(netlink: Netlink, pair: VethPair): Promise<void
   );
 }
 
+export interface LocalPair {
+  readonly names: readonly [IfName, IfName];
+  readonly mtu: number;
+}
+
+/**
+ * Makes a veth pair with both ends here, both down.
+ * @throws NetlinkError `EEXIST` when either name is taken.
+ */
+export async function createLocalPair(
+  netlink: Netlink,
+  { names: [name, peerName], mtu }: LocalPair,
+): Promise<void> {
+  const peer = [ifinfo(), attribute(IFLA_IFNAME, text(peerName)), attribute(IFLA_MTU, u32(mtu))];
+  const info = nested(
+    IFLA_LINKINFO,
+    attribute(IFLA_INFO_KIND, text('veth')),
+    nested(IFLA_INFO_DATA, nested(VETH_INFO_PEER, ...peer)),
+  );
+  await netlink.request(
+    `create ${name} with ${peerName}`,
+    RTM_NEWLINK,
+    Buffer.concat([ifinfo(), attribute(IFLA_IFNAME, text(name)), attribute(IFLA_MTU, u32(mtu)), info]),
+    NLM_F_CREATE | NLM_F_EXCL,
+  );
+}
+
 export async function setLinkUp(netlink: Netlink, index: number): Promise<void> {
   await netlink.request(`bring link ${index} up`, RTM_SETLINK, ifinfo(index, IFF_UP, IFF_UP));
 }
@@ -335,6 +364,37 @@ export async function lockBridgePort(netlink: Netlink, index: number, hairpin: b
     ),
   );
   await netlink.request(`stop learning on port ${index}`, RTM_NEWLINK, Buffer.concat([ifinfo(index), info]));
+}
+
+/** A device that gives back what filters send to it, behind a queue of its own. It is made up. */
+export async function createIfb(netlink: Netlink, name: IfName, mtu: number): Promise<void> {
+  await netlink.request(
+    `create ${name}`,
+    RTM_NEWLINK,
+    Buffer.concat([
+      ifinfo(0, IFF_UP, IFF_UP),
+      attribute(IFLA_IFNAME, text(name)),
+      attribute(IFLA_MTU, u32(mtu)),
+      nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, text('ifb'))),
+    ]),
+    NLM_F_CREATE | NLM_F_EXCL,
+  );
+}
+
+/** A bridge port that learns nothing and hears nothing: frames only come in by it. */
+export async function muteBridgePort(netlink: Netlink, index: number): Promise<void> {
+  const off = [
+    IFLA_BRPORT_LEARNING,
+    IFLA_BRPORT_UNICAST_FLOOD,
+    IFLA_BRPORT_MCAST_FLOOD,
+    IFLA_BRPORT_BCAST_FLOOD,
+  ];
+  const info = nested(
+    IFLA_LINKINFO,
+    attribute(IFLA_INFO_SLAVE_KIND, text('bridge')),
+    nested(IFLA_INFO_SLAVE_DATA, ...off.map((type) => attribute(type, u8(0)))),
+  );
+  await netlink.request(`mute port ${index}`, RTM_NEWLINK, Buffer.concat([ifinfo(index), info]));
 }
 
 /** Removes one link; its veth peer goes with it. One that is gone already is no error. */

@@ -12,6 +12,7 @@ import {
   text,
   u32,
 } from './netlink.ts';
+import { tcmsg } from './tc-message.ts';
 
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
@@ -53,16 +54,6 @@ export interface AttachedProgram {
   readonly direction: Direction;
   readonly programId: number;
   readonly name: string;
-}
-
-/** struct tcmsg: family, interface, handle, parent, info (priority and protocol). */
-function tcmsg(ifindex: number, handle: number, parent: number, info: number): Buffer {
-  const out = Buffer.alloc(20);
-  out.writeInt32LE(ifindex, 4);
-  out.writeUInt32LE(handle >>> 0, 8);
-  out.writeUInt32LE(parent >>> 0, 12);
-  out.writeUInt32LE(info >>> 0, 16);
-  return out;
 }
 
 const OUR_PLACE = ((PRIORITY << 16) | ETH_P_ALL) >>> 0;
