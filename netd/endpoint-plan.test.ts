@@ -41,7 +41,7 @@ function whole(endpoint: Endpoint, nic: Nic): ObservedNic {
     link,
     bridgeIndex: BRIDGE_INDEX[nic.side],
     programs: PROGRAMS,
-    binding: { ...bindingOf(endpoint, nic, FACTS, link.index), mark: 1 as never },
+    binding: { ...bindingOf(endpoint, nic, FACTS, link.index), mark: 1 as never, outClass: 7, inClass: 0 },
     neighbour: nic.mac,
     forwarded: true,
     inside: {
@@ -116,7 +116,12 @@ describe('planEndpoint', () => {
     [
       'the port is bound to another tenant',
       'bind',
-      { binding: { ...bindingOf(endpoint, endpoint.nics[0]!, FACTS, 4), mark: 0 as never, tag: 9 as never } },
+      {
+        binding: {
+          ...bindingOf(endpoint, endpoint.nics[0]!, FACTS, 4),
+          ...{ mark: 0 as never, tag: 9 as never, outClass: 0, inClass: 0 },
+        },
+      },
     ],
     ['the node does not know the container’s MAC', 'wire', { neighbour: undefined }],
     ['the bridge does not know its port', 'wire', { forwarded: false }],

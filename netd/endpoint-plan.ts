@@ -171,7 +171,6 @@ export function bindingOf(endpoint: Endpoint, nic: Nic, facts: NodeFacts, ifinde
     mac: nic.mac,
     gateway: nic.gateway,
     gatewayMac: facts.bridges[nic.side].mac,
-    shaped: false,
     dualStack: nic.ipv6 !== undefined,
   };
 }

@@ -22,6 +22,8 @@ export interface PlaneContext {
 const DIRECTIONS = {
   port_in: 'ingress',
   port_out: 'egress',
+  shaped_out: 'ingress',
+  shaped_in: 'ingress',
   uplink_in: 'ingress',
   uplink_out: 'egress',
 } as const satisfies Record<ProgramName, string>;

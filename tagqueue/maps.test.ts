@@ -35,7 +35,8 @@ const binding: PortBinding = {
   mac: '02:5c:0a:40:03:c8' as Mac,
   gateway: '10.64.0.1' as Ipv4,
   gatewayMac: '02:5c:0a:40:00:01' as Mac,
-  shaped: true,
+  outClass: 0x1234,
+  inClass: 0x5678,
   dualStack: false,
 };
 
@@ -58,7 +59,7 @@ describe('the map layouts', () => {
     expect(encodePort(binding).toString('hex')).toBe(
       [
         ...['8877665544332211', '56341200', '00001000', '09000000', '0a4003c8', '0a400001'],
-        ...['025c0a4003c8', '025c0a400001', '02', '01', '000000000000'],
+        ...['025c0a4003c8', '025c0a400001', '02', '00', '3412', '7856', '0000'],
       ].join(''),
     );
   });

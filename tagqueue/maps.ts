@@ -17,12 +17,20 @@ import { type Mark, type MarkMask, shiftOf } from '../model/mark.ts';
 import type { ContainerId, IfName, KeyEpoch, TenantTag } from '../model/names.ts';
 import type { AccountId, AccountOwner } from '../model/usage.ts';
 
-export const PROGRAM_NAMES = ['port_in', 'port_out', 'uplink_in', 'uplink_out'] as const;
+export const PROGRAM_NAMES = [
+  'port_in',
+  'port_out',
+  'shaped_out',
+  'shaped_in',
+  'uplink_in',
+  'uplink_out',
+] as const;
 export type ProgramName = (typeof PROGRAM_NAMES)[number];
 
 export const MAP_NAMES = [
   'ports_by_index',
   'ports_by_ip',
+  'shapers',
   'tenants',
   'marks',
   'settings',
@@ -43,6 +51,7 @@ export type MapName = (typeof MAP_NAMES)[number];
 export const MAP_SIZES: Readonly<Record<MapName, { readonly key: number; readonly value: number }>> = {
   ports_by_index: { key: 4, value: 48 },
   ports_by_ip: { key: 4, value: 48 },
+  shapers: { key: 4, value: 8 },
   tenants: { key: 4, value: 4 },
   marks: { key: 4, value: 4 },
   settings: { key: 4, value: 52 },
@@ -58,8 +67,24 @@ export const MAP_SIZES: Readonly<Record<MapName, { readonly key: number; readonl
   drop_shares: { key: 4, value: 8 },
 };
 
+/** Ids of a port's classes in the shaper of its side, without the tree's handle; 0: unlimited. */
+export interface PortClasses {
+  readonly outClass: number;
+  readonly inClass: number;
+}
+
+export const UNLIMITED: PortClasses = { outClass: 0, inClass: 0 };
+
+/** The interfaces of a side's shaper, by index. */
+export interface Shaper {
+  /** Through its egress goes what containers send. */
+  readonly out: number;
+  /** Through its egress goes what they receive. */
+  readonly in: number;
+}
+
 /** What the container behind one host-side veth is allowed to be. */
-export interface PortBinding {
+export interface PortBinding extends PortClasses {
   readonly account: AccountId;
   readonly tag: TenantTag;
   /** The tenant's index on this node, as packets of his carry it. */
@@ -71,8 +96,6 @@ export interface PortBinding {
   readonly gateway: Ipv4;
   /** The bridge's own address: the only one that may ask and answer ARP without a mark. */
   readonly gatewayMac: Mac;
-  /** Whether a rate is set at the host end's queue: then no packet goes around it. */
-  readonly shaped: boolean;
   /** Whether the container has the IPv6 counterpart of its address too. */
   readonly dualStack: boolean;
 }
@@ -108,9 +131,9 @@ const SIDES = { external: 1, internal: 2 } as const satisfies Record<Side, numbe
 const CARRIERS = { option: 1, vxlan: 2 } as const satisfies Record<Carrier, number>;
 const PORT = {
   ...{ account: 0, tag: 8, mark: 12, ifindex: 16, address: 20, gateway: 24, mac: 28, gatewayMac: 34 },
-  ...{ side: 40, flags: 41 },
+  ...{ side: 40, flags: 41, outClass: 42, inClass: 44 },
 } as const;
-const PORT_FLAGS = { shaped: 1, dualStack: 2 } as const;
+const PORT_FLAGS = { dualStack: 2 } as const;
 const SETTINGS = {
   ...{ pool: 0, ownBlock: 8, epoch: 16, markMask: 20, markShift: 24, uplink: 28, uplinkAddress: 32 },
   ...{ vxlanPort: 36, carrier: 38, flags: 39, pool6: 40 },
@@ -145,6 +168,8 @@ export function encodePort(binding: PortBinding): Buffer {
   value.set(macToBytes(binding.gatewayMac), PORT.gatewayMac);
   value.writeUInt8(SIDES[binding.side], PORT.side);
   value.writeUInt8(flagsOf(PORT_FLAGS, binding), PORT.flags);
+  value.writeUInt16LE(binding.outClass, PORT.outClass);
+  value.writeUInt16LE(binding.inClass, PORT.inClass);
   return value;
 }
 
@@ -160,9 +185,25 @@ export function decodePort(value: Buffer): PortBinding {
     mac: bytesToMac(value.subarray(PORT.mac)),
     gateway: numberToIpv4(value.readUInt32BE(PORT.gateway)),
     gatewayMac: bytesToMac(value.subarray(PORT.gatewayMac)),
-    shaped: (flags & PORT_FLAGS.shaped) !== 0,
     dualStack: (flags & PORT_FLAGS.dualStack) !== 0,
+    outClass: value.readUInt16LE(PORT.outClass),
+    inClass: value.readUInt16LE(PORT.inClass),
   };
+}
+
+/** A side as key of the map `shapers`. */
+export function sideKey(side: Side): Buffer {
+  return indexKey(SIDES[side]);
+}
+
+export function encodeShaper(shaper: Shaper): Buffer {
+  return Buffer.concat([indexKey(shaper.out), indexKey(shaper.in)]);
+}
+
+/** @returns undefined as long as the side has none. */
+export function decodeShaper(value: Buffer): Shaper | undefined {
+  const shaper = { out: value.readUInt32LE(0), in: value.readUInt32LE(4) };
+  return shaper.out === 0 ? undefined : shaper;
 }
 
 function flagsOf<K extends string>(

@@ -11,6 +11,7 @@ import {
   updateMap,
 } from '../linux/bpf.ts';
 import type { Cidr } from '../model/addresses.ts';
+import type { Side } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { MarkMask } from '../model/mark.ts';
 import type { ContainerId, IfName } from '../model/names.ts';
@@ -22,19 +23,25 @@ import {
   blockOfKey,
   decodePort,
   decodeRoute,
+  decodeShaper,
   encodeAccountName,
   encodePort,
   encodeRoute,
+  encodeShaper,
   indexKey,
   indexOfKey,
   type MapName,
   type PortBinding,
+  type PortClasses,
+  type Shaper,
+  sideKey,
+  UNLIMITED,
 } from './maps.ts';
 import type { PlaneIds } from './plane-ids.ts';
 import { createTenantIndexes } from './tenant-indexes.ts';
 
-/** What the caller knows of a port; the mark is allotted here. */
-export type PortIdentity = Omit<PortBinding, 'mark'>;
+/** What the caller knows of a port; the mark is allotted here, and its rates are a matter of their own. */
+export type PortIdentity = Omit<PortBinding, 'mark' | keyof PortClasses>;
 
 /** What stays with an account's figures when the container is gone. */
 export interface AccountName {
@@ -42,14 +49,28 @@ export interface AccountName {
   readonly ifName: IfName;
 }
 
+const PORT_PROGRAMS = ['port_in', 'port_out', 'shaped_out', 'shaped_in'] as const;
+/** What is attached to every port, and to the interfaces through which limited ports lead. */
+export type PortPrograms = Readonly<Record<(typeof PORT_PROGRAMS)[number], BpfProgram>>;
+
+export interface PortShaping {
+  /** Through which interfaces limited ports lead; undefined: none yet, and limited ports are shut. */
+  shaper(side: Side): Shaper | undefined;
+  setShaper(side: Side, shaper: Shaper): void;
+  /** Leads the port through these classes from now on. One that is not bound is no error. */
+  setClasses(ifindex: number, classes: Partial<PortClasses>): void;
+}
+
 /** A node's plane, open in this process. Every call is some system calls: microseconds, nothing is executed. */
 export interface PortPlane extends Disposable {
   /** What is attached to every port; undefined where the kernel's own rules judge, and nothing has to be. */
-  readonly programs: { readonly port_in: BpfProgram; readonly port_out: BpfProgram } | undefined;
+  readonly programs: PortPrograms | undefined;
+  /** How limited ports are led through their queues; undefined where there are no programs to lead them. */
+  readonly shaping: PortShaping | undefined;
   /** Whether packets between nodes go through the tunnel device of the gear `flows`. */
   readonly flows: boolean;
   /**
-   * Opens the port for its container, and for nobody else. Repeating it replaces the binding.
+   * Opens the port for its container, and for nobody else. Repeating it replaces the binding, but for its classes.
    * @throws SluiceError `limited` when this node has as many tenants as the mark can tell apart
    */
   bind(port: PortIdentity, name: AccountName): void;
@@ -69,11 +90,12 @@ export interface PortPlane extends Disposable {
 /** @throws SluiceError `try_again` when the plane was replaced since it was asked for its ids. */
 export function openPortPlane(ids: PlaneIds, markMask: MarkMask): PortPlane {
   using opened = new DisposableStack();
-  const program = (name: 'port_in' | 'port_out'): BpfProgram =>
-    opened.use(programById(ids.programs[name]) ?? replaced());
+  const program = (name: keyof PortPrograms) =>
+    [name, opened.use(programById(ids.programs[name]) ?? replaced())] as const;
   const map = (name: MapName): BpfMap => opened.use(mapById(ids.maps[name]) ?? replaced());
-  const programs = { port_in: program('port_in'), port_out: program('port_out') };
+  const programs = Object.fromEntries(PORT_PROGRAMS.map(program)) as PortPrograms;
   const [byIndex, byIp, routes] = [map('ports_by_index'), map('ports_by_ip'), map('routes')];
+  const shapers = map('shapers');
   const [accounts, names] = [map('accounts'), map('account_names')];
   const indexes = createTenantIndexes(map('tenants'), map('marks'), markMask);
   const kept = opened.move();
@@ -92,14 +114,31 @@ export function openPortPlane(ids: PlaneIds, markMask: MarkMask): PortPlane {
     deleteFromMap(byIndex, indexKey(ifindex));
   };
 
+  const write = (port: PortBinding): void => {
+    const value = encodePort(port);
+    updateMap(byIndex, indexKey(port.ifindex), value);
+    if (port.side === 'internal') updateMap(byIp, addressKey(port.address), value);
+  };
+
+  const shaping: PortShaping = {
+    shaper(side): Shaper | undefined {
+      const value = lookupMap(shapers, sideKey(side));
+      return value && decodeShaper(value);
+    },
+    setShaper: (side, shaper) => updateMap(shapers, sideKey(side), encodeShaper(shaper)),
+    setClasses(ifindex, classes): void {
+      const bound = read(ifindex);
+      if (bound !== undefined) write({ ...bound, ...classes });
+    },
+  };
+
   return {
     programs,
+    shaping,
     flows: false,
     bind(port, name): void {
-      const value = encodePort({ ...port, mark: indexes.markFor(port.tag) });
       openAccount(accounts, names, port, name);
-      updateMap(byIndex, indexKey(port.ifindex), value);
-      if (port.side === 'internal') updateMap(byIp, addressKey(port.address), value);
+      write({ ...port, mark: indexes.markFor(port.tag), ...classesOf(read(port.ifindex), port) });
     },
     unbind,
     read,
@@ -112,6 +151,12 @@ export function openPortPlane(ids: PlaneIds, markMask: MarkMask): PortPlane {
     },
     [Symbol.dispose]: () => kept.dispose(),
   };
+}
+
+/** The kernel gives indexes again: another container's rates are not this one's. */
+function classesOf(bound: PortBinding | undefined, { account }: PortIdentity): PortClasses {
+  if (bound?.account !== account) return UNLIMITED;
+  return { outClass: bound.outClass, inClass: bound.inClass };
 }
 
 /** Before the port is bound: nothing passes uncounted. Figures that are there already are kept. */

@@ -1,5 +1,5 @@
 /*
- * The fence: four programs that a packet between containers passes.
+ * The fence: four programs that a packet between containers passes, and two more for those that have a rate.
  *
  *   container ─ port_in ─┐                                          ┌─ port_out ─ container
  *      who sends? mark = tenant   bridge, or the wire:     mark = this port's tenant?
@@ -26,6 +26,7 @@
 #include "packet.h"
 #include "packet6.h"
 #include "quote.h"
+#include "shape.h"
 #include "tag.h"
 #include "tag6.h"
 #include "token.h"
@@ -257,7 +258,17 @@ int port_in(struct __sk_buff *skb) {
   if (reason != ALLOWED) return refuse(skb, HOOK_PORT_IN, reason);
   set_mark(skb, node, port->mark);
   count_sent(skb, port);
-  return forward_from_port(skb, node, port);
+  return is_limited(skb, port->out_class) ? shape_sent(skb, port) : forward_from_port(skb, node, port);
+}
+
+/*
+ * What a limited container sends to all enters the bridge by the shaper's port, so the bridge does not know that it
+ * should leave out the sender.
+ */
+static __always_inline bool is_echo(struct __sk_buff *skb, const struct port *port) {
+  struct ethhdr eth;
+  if (!port->out_class || !is_flooded(skb, HOOK_PORT_OUT)) return false;
+  return !load_header(skb, 0, &eth, sizeof(eth)) && same_mac(eth.h_source, &port->mac);
 }
 
 /* tc egress of a container's host-side veth: what the container would receive. */
@@ -269,8 +280,28 @@ int port_out(struct __sk_buff *skb) {
   if (!port) return verdict(skb, HOOK_PORT_OUT, judge_stranger());
   enum reason reason = judge_port_out(skb, node, port);
   if (reason != ALLOWED) return refuse(skb, HOOK_PORT_OUT, reason);
+  if (is_echo(skb, port)) return TC_ACT_SHOT;
+  if (is_limited(skb, port->in_class)) return shape_received(skb, port);
   count_received(skb, port);
   return TC_ACT_OK;
+}
+
+/* tc ingress of a shaper's in end: what a container has sent, at its rate. It was judged and counted at the port. */
+SEC("tc")
+int shaped_out(struct __sk_buff *skb) {
+  const struct settings *node = node_settings();
+  const struct port *port = port_behind_queue(skb);
+  if (!node || !port) return TC_ACT_SHOT;
+  set_mark(skb, node, port->mark);
+  return forward_from_port(skb, node, port);
+}
+
+/* tc ingress of a shaper's out end: what a container is to receive, at its rate. */
+SEC("tc")
+int shaped_in(struct __sk_buff *skb) {
+  const struct settings *node = node_settings();
+  const struct port *port = port_behind_queue(skb);
+  return node && port ? hand_over(skb, node, port) : TC_ACT_SHOT;
 }
 
 /* tc egress of the node's uplink. The mark means nothing beyond this host: it is cleared. */

@@ -18,6 +18,7 @@
 #include "maps.h"
 #include "mark.h"
 #include "packet.h"
+#include "shape.h"
 
 #define AF_INET 2 /* sys/socket.h draws in headers of the C library that a BPF target does not have */
 
@@ -33,17 +34,18 @@ static __always_inline void count_hop(struct iphdr *ip) {
 }
 
 /*
- * Into the container. Where a rate is set the packet has to pass the port's queue, behind port_out; else it goes
- * straight to the other end of the pair, and leaves nothing of ours behind: marks are not for containers.
+ * Into the container: straight to the other end of the pair, with nothing of ours left behind: marks are not for
+ * containers. Call it at an ingress.
  */
-static __always_inline int deliver(struct __sk_buff *skb, const struct settings *node, const struct port *to) {
-  if (to->flags & PORT_SHAPED) {
-    set_mark(skb, node, to->mark);
-    return bpf_redirect(to->ifindex, 0);
-  }
+static __always_inline int hand_over(struct __sk_buff *skb, const struct settings *node, const struct port *to) {
   count_received(skb, to);
   set_mark(skb, node, 0);
   return bpf_redirect_peer(to->ifindex, 0);
+}
+
+/* The same, at the port's rate where it has one. What its queue drops is not counted. */
+static __always_inline int deliver(struct __sk_buff *skb, const struct settings *node, const struct port *to) {
+  return is_limited(skb, to->in_class) ? shape_received(skb, to) : hand_over(skb, node, to);
 }
 
 /* From the wire, or from a port, to the container whose MAC address the packet does not have yet. */

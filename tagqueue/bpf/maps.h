@@ -22,8 +22,6 @@ enum side {
 };
 
 enum port_flag {
-  /* A rate is set at the host end's queue, which a packet must not go around. */
-  PORT_SHAPED = 1,
   /* The container also has the IPv6 address that its IPv4 address gives. */
   PORT_DUAL_STACK = 2,
 };
@@ -41,7 +39,10 @@ struct port {
   struct mac gateway_mac;
   __u8 side;
   __u8 flags;
-  __u8 pad[6];
+  /* Its classes in the trees of `shapers`, for what it sends and what it receives; 0: unlimited. */
+  __u16 out_class;
+  __u16 in_class;
+  __u8 pad[2];
 };
 
 /* By interface index. An interface that carries the programs and has no entry is shut. */
@@ -61,6 +62,20 @@ struct {
   __type(key, __be32);
   __type(value, struct port);
 } ports_by_ip SEC(".maps");
+
+/* A side's pair of interfaces: what containers send waits at one end's egress, what they receive at the other's. */
+struct shaper {
+  __u32 out;
+  __u32 in;
+};
+
+/* By side. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SIDE_INTERNAL + 1);
+  __type(key, __u32);
+  __type(value, struct shaper);
+} shapers SEC(".maps");
 
 #define TENANT_INDEXES 65536
 
@@ -272,6 +287,11 @@ struct {
 static __always_inline const struct port *port_of(const struct __sk_buff *skb) {
   __u32 ifindex = skb->ifindex;
   return bpf_map_lookup_elem(&ports_by_index, &ifindex);
+}
+
+static __always_inline const struct shaper *shaper_of(const struct port *port) {
+  __u32 side = port->side;
+  return bpf_map_lookup_elem(&shapers, &side);
 }
 
 static __always_inline const struct port *port_with(__be32 address) {

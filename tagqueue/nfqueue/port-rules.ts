@@ -7,7 +7,7 @@ import { type Cidr, cidrNetwork, cidrPrefix, Ipv4, Mac } from '../../model/addre
 import type { Mark } from '../../model/mark.ts';
 import { TenantTag } from '../../model/names.ts';
 import type { AccountId } from '../../model/usage.ts';
-import type { BlockRoute, PortBinding } from '../maps.ts';
+import { type BlockRoute, type PortBinding, UNLIMITED } from '../maps.ts';
 import type { AccountName } from '../port-binding.ts';
 import { DROP_REASONS, type DropReason } from '../reasons.ts';
 import { ACCOUNT_MAPS, leaveAccountScript, openAccountScript } from './account-rules.ts';
@@ -248,7 +248,7 @@ function receiverRules({ markMask }: PortRules, port: PortBinding): string[] {
 /** The binding in less than 128 characters (libnftnl/udata.h), so that the kernel remembers it for whoever asks. */
 function commentOf(port: PortBinding): string {
   const { tag, mark, side, address, mac, gateway, gatewayMac, account } = port;
-  const flags = `${port.shaped ? 's' : '-'}${port.dualStack ? 'd' : '-'}`;
+  const flags = port.dualStack ? 'd' : '-';
   return [tag, mark, side, address, mac, gateway, gatewayMac, account, flags].join(' ');
 }
 
@@ -262,8 +262,8 @@ export function portOf(ifindex: number, comment: string): PortBinding | undefine
     ifindex,
     mark: Number(mark) as Mark,
     account: BigInt(account) as AccountId,
-    shaped: flags.startsWith('s'),
     dualStack: flags.endsWith('d'),
+    ...UNLIMITED,
   };
 }
 

@@ -5,7 +5,7 @@ import { Cidr, Ipv4 } from '../../model/addresses.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { largestIndex, type Mark, type MarkMask, markOf } from '../../model/mark.ts';
 import type { TenantTag } from '../../model/names.ts';
-import type { BlockRoute, PortBinding } from '../maps.ts';
+import { type BlockRoute, type PortBinding, UNLIMITED } from '../maps.ts';
 import type { PortPlane } from '../port-binding.ts';
 import { BLOCKS, bindScript, blockElement, portOf, SENDERS, unbindScript } from './port-rules.ts';
 
@@ -29,11 +29,13 @@ export function openNfqueuePorts(table: string, markMask: MarkMask, flows = fals
   const list = (): Map<number, PortBinding> => listPorts(nft, table);
   return {
     programs: undefined,
+    shaping: undefined,
     flows,
     bind(port, name): void {
       const present = list();
       const mark = marks.markFor(port.tag, [...present.values()]);
-      const script = bindScript(rules, { ...port, mark }, name, present.has(port.ifindex));
+      const bound = { ...port, mark, ...UNLIMITED };
+      const script = bindScript(rules, bound, name, present.has(port.ifindex));
       nft.apply(`bind port ${port.ifindex}`, script);
     },
     unbind(ifindex): void {

@@ -20,6 +20,7 @@ import { type Fence, FenceBuilds, loadFence } from '../fence/builds.ts';
 import { furnish } from '../fence/furnish.ts';
 import { layWire, type Wire } from '../fence/wire.ts';
 import {
+  arpOf,
   CONF,
   fromOwn,
   GATEWAY,
@@ -241,16 +242,33 @@ describe('the fast path', () => {
     expect(run.packet.subarray(12).equals(plain.subarray(12))).toBe(true);
   });
 
-  it('leads through the queue of a port that has a rate, where port_out has the last word', () => {
-    const shaped = { ...doors[NEIGHBOUR]!, shaped: true };
-    updateMap(fast.map('ports_by_ip'), maps.addressKey(NEIGHBOUR), maps.encodePort(shaped));
+  it('leads past nothing when a port has a rate: what it receives and what it sends goes to the shaper', () => {
+    const limited = { ...doors[NEIGHBOUR]!, inClass: 9 };
+    updateMap(fast.map('ports_by_ip'), maps.addressKey(NEIGHBOUR), maps.encodePort(limited));
     const packet = fromOwn(
       ETHERTYPE.ipv4,
       ipv4({ source: OWN, destination: NEIGHBOUR }),
       macOfAddress(NEIGHBOUR),
     );
     const { run } = show(fast, 'port_in', packet, doors[OWN]!.ifindex);
-    expect(run).toMatchObject({ action: ACTION.redirect, packet, mark: MARK });
+    expect(run).toMatchObject({ action: ACTION.redirect, packet, priority: 0x1_0009 });
     updateMap(fast.map('ports_by_ip'), maps.addressKey(NEIGHBOUR), maps.encodePort(doors[NEIGHBOUR]!));
+
+    const own = doors[OWN]!;
+    const slow = maps.encodePort({ ...own, outClass: 7 });
+    updateMap(fast.map('ports_by_index'), maps.indexKey(own.ifindex), slow);
+    const sent = show(fast, 'port_in', packet, own.ifindex).run;
+    expect(sent).toMatchObject({ action: ACTION.redirect, packet, mark: MARK, priority: 0x1_0007 });
+    const question = show(fast, 'port_in', arpOf({}), own.ifindex).run;
+    expect(question).toMatchObject({ action: ACTION.ok, priority: 0 });
+    updateMap(fast.map('ports_by_index'), maps.indexKey(own.ifindex), maps.encodePort(own));
   });
+
+  it.each(['shaped_out', 'shaped_in'] as const)(
+    'lets nothing out of %s that no port of ours has sent in',
+    (program) => {
+      const packet = fromOwn(ETHERTYPE.ipv4, ipv4({ source: OWN, destination: NEIGHBOUR }));
+      expect(show(fast, program, packet, wire.near).run.action).toBe(ACTION.shot);
+    },
+  );
 });

@@ -68,7 +68,7 @@ export const six = (address: Ipv4): Ipv6 => ipv6In(POOL6, address);
 export const PEER = { node: ip('192.0.2.2'), nextHop: ip('192.0.2.2') };
 export const PEER_BLOCK = '10.64.4.0/22' as Cidr;
 export const KEYS: ReadonlyMap<KeyEpoch, Buffer> = new Map([[EPOCH, SECRET]]);
-const OWNED = { tag: TENANT, mark: MARK, ifindex: 1, shaped: false, dualStack: false } as const;
+const OWNED = { tag: TENANT, mark: MARK, ifindex: 1, dualStack: false, outClass: 0, inClass: 0 } as const;
 export const PORTS: Readonly<Record<'internal' | 'external', PortBinding>> = {
   internal: {
     ...OWNED,
