@@ -32,6 +32,11 @@ export function headroomName(node: NodeName): IfName {
   return nodeLinkName('sh', node);
 }
 
+/** The pair of interfaces through which limited ports of a side lead: `soi-NODE`, `sri-NODE` and `soe-NODE`, `sre-NODE`. */
+export function shaperNames(node: NodeName, side: Side): { readonly out: IfName; readonly in: IfName } {
+  return { out: nodeLinkName(`so${side[0]}`, node), in: nodeLinkName(`sr${side[0]}`, node) };
+}
+
 function nodeLinkName(prefix: string, node: NodeName): IfName {
   const whole = `${prefix}-${node}`;
   return (whole.length <= LONGEST ? whole : `${whole.slice(0, LONGEST - 5)}-${digest(node, 4)}`) as IfName;

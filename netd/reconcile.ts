@@ -30,6 +30,7 @@ import { observeNode } from './node-observe.ts';
 import { type NodeAction, planNode } from './node-plan.ts';
 import { rememberSettings } from './node-settings.ts';
 import { rulesetScript, rulesOf } from './ruleset.ts';
+import { keepShaper } from './shaper.ts';
 import { keepTunnel } from './tunnel.ts';
 import { removeEndpoint } from './verbs/del.ts';
 
@@ -87,6 +88,12 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
     (changed) => changed && report.repaired.push('node: headroom'),
     (error: unknown) => report.failed.push(`node: headroom: ${asSluiceError(error).message}`),
   );
+  for (const side of ['internal', 'external'] as const)
+    await keepShaper(kernel.route, plane, facts, side).then(
+      (changed) => changed && report.repaired.push(`node: shaper of ${side} ports`),
+      // What is not limited does not need it.
+      (error: unknown) => report.failed.push(`node: shaper: ${asSluiceError(error).message}`),
+    );
   applyBlockRoutes(plane, planBlockRoutes(blocks, plane.routes()));
   for (const action of actions) if (action.do !== 'route') report.repaired.push(`node: ${action.do}`);
   report.repaired.push(...(await settleEgress(kernel, facts, store)));

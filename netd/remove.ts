@@ -17,11 +17,14 @@ import {
   headroomName,
   LAST_GROUP,
   looksLikeHostEnd,
+  shaperNames,
   tableName,
   tunnelName,
 } from './names.ts';
 import { restoreSettings } from './node-settings.ts';
 import { openRegistry } from './registry.ts';
+
+const SIDES: readonly Side[] = ['internal', 'external'];
 
 export interface RemovalReport {
   /** What was taken away, in words. */
@@ -56,7 +59,7 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
       kernel.nft.apply('remove the table', `delete table ip ${flowsTable(table)}`);
       return true;
     });
-    const bridges = (['internal', 'external'] satisfies Side[]).map((side) => bridgeName(node, side));
+    const bridges = SIDES.map((side) => bridgeName(node, side));
     for (const group of await endpointGroups(kernel, bridges)) {
       await attempt(`link group ${group}`, async () => {
         await kernel.reaper.reap(group, []);
@@ -67,6 +70,10 @@ export async function removeNode(node: NodeName, stateDir: string): Promise<Remo
       await attempt(`route to ${route.to}`, () => removeRoute(kernel.route, route).then(() => true));
     }
     const links = [
+      ...SIDES.flatMap((side) => Object.values(shaperNames(node, side))).map((name) => ({
+        name,
+        what: `shaper ${name}`,
+      })),
       { name: headroomName(node), what: `headroom device ${headroomName(node)}` },
       ...bridges.map((name) => ({ name, what: `bridge ${name}` })),
       ...[tunnelName(node), flowTunnel(node)].map((name) => ({ name, what: `tunnel device ${name}` })),

@@ -2,11 +2,12 @@
 import type { Link } from '../../linux/links.ts';
 import { type Cidr, cidrNth, cidrPrefix } from '../../model/addresses.ts';
 import type { Config } from '../../model/config.ts';
+import type { Side } from '../../model/endpoint.ts';
 import { FENCE_PROBE_PORT } from '../../model/fence-probe.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
 import { type NodeFacts, nodeFacts } from '../../netd/facts.ts';
 import { flowsTable } from '../../netd/flow-limits.ts';
-import { bridgeName, headroomName, tunnelName } from '../../netd/names.ts';
+import { bridgeName, headroomName, shaperNames, tunnelName } from '../../netd/names.ts';
 import { bridgeSettings, type NodeAction, type ObservedNode, planNode } from '../../netd/node-plan.ts';
 import { GUARD_CHAIN } from '../../tagqueue/guard/chain.ts';
 import { chainNames, fenceTable, flowPort, flowTunnel } from '../../tagqueue/nfqueue/names.ts';
@@ -42,6 +43,7 @@ export function changesOf(input: ChangesInput): Change[] {
   return [
     ...actions.flatMap((action) => changeOf(action, facts, input.observed)),
     ...(input.plane === 'ebpf' ? vxlanDevices(input) : []),
+    ...shapers(input),
     { kind: 'nftables', what: `table ip ${facts.table}` },
     { kind: 'nftables', what: `table ip ${flowsTable(facts.table)}` },
     { kind: 'nftables', what: `table ip ${GUARD_CHAIN.table}, chain ${GUARD_CHAIN.name} (iptables)` },
@@ -135,6 +137,22 @@ function vxlanDevices({ node, network: { vxlanPort }, observed }: ChangesInput):
         ]
       : []),
   ];
+}
+
+function shapers({ node, observed, plane }: ChangesInput): Change[] {
+  return (['internal', 'external'] satisfies Side[]).flatMap((side): Change[] => {
+    const names = shaperNames(node, side);
+    if (observed.links.some(({ name }) => name === names.out)) return [];
+    const bridge = bridgeName(node, side);
+    const queues = 'with a queue (htb) each';
+    if (plane !== 'ebpf')
+      return [{ kind: 'interface', what: `ifb devices ${names.out} and ${names.in}, ${queues}` }];
+    const what = `veth pair ${names.out} and ${names.in}, the latter a port of ${bridge}, ${queues}`;
+    return [
+      { kind: 'interface', what },
+      { kind: 'sysctl', what: `net.ipv6.conf.${names.out}.disable_ipv6 = 1, and of ${names.in}` },
+    ];
+  });
 }
 
 /** The kernel's doing (net/ipv4/devinet.c, inet_forward_change). */

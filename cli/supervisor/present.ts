@@ -4,10 +4,13 @@ import { listLinks } from '../../linux/links.ts';
 import { NETLINK_ROUTE, type Netlink, openNetlink } from '../../linux/netlink.ts';
 import { openNftables } from '../../linux/nft.ts';
 import { listPrograms } from '../../linux/tc.ts';
+import type { Side } from '../../model/endpoint.ts';
 import type { NodeName } from '../../model/names.ts';
-import { bridgeName, headroomName, tableName, tunnelName } from '../../netd/names.ts';
+import { bridgeName, headroomName, shaperNames, tableName, tunnelName } from '../../netd/names.ts';
 import { PROGRAM_NAMES } from '../../tagqueue/maps.ts';
 import { tcNameOf } from '../../tagqueue/observe.ts';
+
+const SIDES: readonly Side[] = ['internal', 'external'];
 
 /** @returns in words, in the order of removal; empty when nothing is there. */
 export async function presentOf(node: NodeName): Promise<string[]> {
@@ -28,11 +31,14 @@ async function links(route: Netlink, node: NodeName): Promise<string[]> {
   const all = await listLinks(route);
   const bridges = all.filter(({ name }) => names.includes(name));
   const headroom = headroomName(node);
+  const shapers = SIDES.flatMap((side) => Object.values(shaperNames(node, side)));
   const ports = all.filter(
-    ({ master, name }) => bridges.some(({ index }) => index === master) && name !== headroom,
+    ({ master, name }) =>
+      bridges.some(({ index }) => index === master) && name !== headroom && !shapers.includes(name),
   );
   return [
     ...ports.map(({ name }) => `container interface ${name}`),
+    ...all.filter(({ name }) => shapers.includes(name)).map(({ name }) => `shaper ${name}`),
     ...all.filter(({ name }) => name === headroom).map(({ name }) => `headroom device ${name}`),
     ...bridges.map(({ name }) => `bridge ${name}`),
     ...all.filter(({ name }) => name === tunnelName(node)).map(({ name }) => `tunnel device ${name}`),

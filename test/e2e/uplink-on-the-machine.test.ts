@@ -131,9 +131,12 @@ describe('a machine as it is', () => {
     await startUp();
     now = await machine.state();
     const links = added('links').flatMap((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? []);
-    expect(links.sort()).toEqual(['se-machine', 'sh-machine', 'si-machine', 'sx-machine']);
-    for (const link of links)
-      expect(of('interface')).toContain(`${/^s[hx]-/.test(link) ? 'vxlan device' : 'bridge'} ${link}`);
+    const shapers = ['soe-machine', 'soi-machine', 'sre-machine', 'sri-machine'];
+    expect(links.sort()).toEqual(['se-machine', 'sh-machine', 'si-machine', ...shapers, 'sx-machine']);
+    for (const link of links) {
+      if (shapers.includes(link)) expect(of('interface')).toMatch(new RegExp(`veth pair .*\\b${link}\\b`));
+      else expect(of('interface')).toContain(`${/^s[hx]-/.test(link) ? 'vxlan device' : 'bridge'} ${link}`);
+    }
 
     const changed = [...(await machine.sysctls())].filter(
       ([name, value]) => settings.has(name) && settings.get(name) !== value,
