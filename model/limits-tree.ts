@@ -66,12 +66,21 @@ export function fieldsNamed(name: string): readonly LimitField[] {
   return LIMIT_FIELDS.filter((field) => field.startsWith(`${name}.`) && LIMIT_UNITS[field] !== 'weight');
 }
 
-/** What to say of a name that is no field: the fields that look like it. */
+/** What to say of a name that is no field: the fields that look like it, else all, groups by their names. */
 export function fieldHint(name: string): string {
   const last = name.split('.').at(-1) ?? name;
-  const near = LIMIT_FIELDS.filter((field) => field.includes(last) || last.includes(field));
-  return `fields are ${(near.length > 0 && last !== '' ? near : LIMIT_FIELDS).join(', ')}`;
+  const near = LIMIT_FIELDS.filter((field) => last !== '' && (field.includes(last) || last.includes(field)));
+  return `fields are ${(near.length > 0 ? near : GROUPS).join(', ')}`;
 }
+
+const GROUPS = [
+  ...new Set(
+    LIMIT_FIELDS.map((field) => {
+      const [first = field] = field.split('.');
+      return LimitField.safeParse(first).success ? first : `${first}.…`;
+    }),
+  ),
+];
 
 interface Branch {
   [key: string]: string | number | Branch;

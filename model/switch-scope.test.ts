@@ -1,6 +1,6 @@
 import { Subject } from './limits.ts';
 import { Changes, Selector, Switch } from './switch.ts';
-import { chooses, choosesShare, scopeProblem, selects, selectsAll } from './switch-scope.ts';
+import { chooses, choosesShare, scopeProblem, selects } from './switch-scope.ts';
 
 const subject = (more: object = {}): Subject =>
   Subject.parse({
@@ -57,12 +57,6 @@ describe('a selector', () => {
     ]) {
       expect(selects(Selector.parse(select), nameless)).toBe(false);
     }
-  });
-
-  it('that asks for nothing is known as such', () => {
-    expect(selectsAll({})).toBe(true);
-    expect(selectsAll({ labels: {} })).toBe(true);
-    expect(selectsAll({ zone: ['z1'] })).toBe(false);
   });
 });
 

@@ -41,12 +41,6 @@ export function choosesShare({ id, select, percent }: Switch, share: ShareSubjec
   return selectsShare(select, share) && isInPart(id, `${share.tenant}/${share.node}`, percent);
 }
 
-/** Whether it asks for nothing, and so fits every container of the cluster. */
-export function selectsAll(select: Selector): boolean {
-  const { labels = {}, ...keys } = select;
-  return Object.values(keys).every((words) => words === undefined) && Object.keys(labels).length === 0;
-}
-
 /** What is wrong with what a switch asks for, taken together; undefined: nothing. */
 export function scopeProblem({
   select,

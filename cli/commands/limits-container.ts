@@ -1,6 +1,10 @@
 /** `sluice limits show`, `list` and `set`: what the containers of this node are held to. */
 import type { Argv } from 'yargs';
+import { readTextIfThere } from '../../linux/files.ts';
 import { SluiceError } from '../../model/errors.ts';
+import { isTenantField, type Limits } from '../../model/limits.ts';
+import { fieldsOf, LimitsWords } from '../../model/limits-tree.ts';
+import { parseYaml } from '../config-file.ts';
 import { show, table } from '../output.ts';
 import { pathTo, withDaemon } from './clients.ts';
 import { limitLines, withWords } from './limit-words.ts';
@@ -33,11 +37,13 @@ export function containerLimits<T extends Common>(yargs: Argv<T>): Argv<T> {
       'set <container> [limits..]',
       'Say for a container of this node what its limits are: FIELD=VALUE…, all of them; nothing takes back what was said',
       (y) =>
-        changing(y.positional('container', CONTAINER)).positional('limits', {
-          type: 'string',
-          array: true,
-          describe: 'Such as cpu=0.5 net.external.out=50Mbit',
-        }),
+        changing(y.positional('container', CONTAINER))
+          .positional('limits', {
+            type: 'string',
+            array: true,
+            describe: 'Such as cpu=0.5 net.external.out=50Mbit',
+          })
+          .option('file', { alias: 'f', type: 'string', describe: 'A YAML file that says them, instead' }),
       (flags) => setOne(flags),
     );
 }
@@ -61,9 +67,16 @@ async function showOne({ json, container }: Named): Promise<void> {
   });
 }
 
-async function setOne(flags: Named & Changing & { limits?: readonly string[] | undefined }): Promise<void> {
-  const { json, dryRun, container, limits: words = [] } = flags;
-  const limits = withWords({}, words);
+interface SetFlags extends Named, Changing {
+  readonly limits?: readonly string[] | undefined;
+  readonly file?: string | undefined;
+}
+
+async function setOne(flags: SetFlags): Promise<void> {
+  const { json, dryRun, container, limits: words = [], file } = flags;
+  if (file !== undefined && words.length > 0)
+    throw new SluiceError('invalid_request', 'both a file and limits are given', 'say one of the two');
+  const limits = file === undefined ? withWords({}, words) : containerLimitsIn(file);
   const lines = limitLines(limits);
   const what =
     lines.length === 0
@@ -76,6 +89,21 @@ async function setOne(flags: Named & Changing & { limits?: readonly string[] | u
     };
     show(json, answer.limits, () => answer.limits.map(toldText).join('\n\n'));
   });
+}
+
+const EXPLAINED = 'docs/limits.md explains every field';
+
+function containerLimitsIn(file: string): Limits {
+  const text = readTextIfThere(file);
+  if (text === undefined) throw new SluiceError('not_found', `there is no file ${file}`, EXPLAINED);
+  const limits = parseYaml(text, file, LimitsWords, EXPLAINED);
+  const [share] = fieldsOf(limits).filter(([field]) => isTenantField(field));
+  if (share === undefined) return limits;
+  throw new SluiceError(
+    'invalid_request',
+    `${share[0]} is of a tenant's share of a node`,
+    'say it in its plan',
+  );
 }
 
 const LABEL_HINT = 'say NAME=VALUE, or NAME- to take a label away';
