@@ -11,9 +11,9 @@ import type {
   SwitchPlanned,
 } from '../../model/switch-request.ts';
 import { selects } from '../../model/switch-scope.ts';
+import type { Store } from '../../store/contract.ts';
 import { PATHS, readAll } from './layout.ts';
-import type { NodeLimits } from './limit-reports.ts';
-import type { Cluster } from './operation.ts';
+import type { LimitReports, NodeLimits } from './limit-reports.ts';
 import { forecast, forecastShares, lacksOf, moments, openAt } from './switch-forecast.ts';
 import { squeezesFor } from './switch-squeeze.ts';
 import { liveSwitches } from './switch-store.ts';
@@ -30,11 +30,15 @@ export interface SwitchWorld {
   readonly switches: readonly Switch[];
 }
 
-export async function readWorld({
-  store,
-  limits,
-  now,
-}: Pick<Cluster, 'store' | 'limits' | 'now'>): Promise<SwitchWorld> {
+/** What the server knows it from. */
+interface WorldSources {
+  readonly store: Store;
+  readonly limits: LimitReports;
+  /** Unix time in ms. */
+  readonly now: () => number;
+}
+
+export async function readWorld({ store, limits, now }: WorldSources): Promise<SwitchWorld> {
   const clusterNodes = await readAll(store, PATHS.nodes, ClusterNode);
   const plans = await readAll(store, PATHS.plans, TenantPlan);
   const live = await liveSwitches(store);
