@@ -71,11 +71,14 @@ export function nextTime(times: CronTimes, now: number): number | undefined {
 /** Reading a pattern takes half a millisecond; it is asked again with every look at the switches. */
 const patterns = new WeakMap<CronTimes, Cron>();
 
-/** In UTC: in zones whose clocks change, what croner calls next can be past, or an hour too late. */
+/**
+ * In UTC: in zones whose clocks change, what croner calls next can be past, or an hour too late. As an offset, which
+ * takes croner a twentieth of the time that the zone UTC does.
+ */
 function patternOf(times: CronTimes): Cron {
   const known = patterns.get(times);
   if (known !== undefined) return known;
-  const made = new Cron(times.cron.trim(), { timezone: 'UTC', mode: '5-part' });
+  const made = new Cron(times.cron.trim(), { utcOffset: 0, mode: '5-part' });
   patterns.set(times, made);
   return made;
 }

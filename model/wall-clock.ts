@@ -41,15 +41,31 @@ function changeBetween(start: number, end: number, zone: string): number {
   return high * MINUTE;
 }
 
+/** Offsets by zone and day of UTC; of days in which clocks are changed, null. */
+const days = new Map<string, Map<number, number | null>>();
+/** Nobody asks about more at a time; then all is forgotten. */
+const MOST_DAYS = 1_024;
+
 /** @returns what the zone's clocks are ahead of UTC, in ms */
 function offsetAt(moment: number, zone: string): number {
+  const day = Math.floor(moment / DAY);
+  const ofZone = days.get(zone) ?? new Map<number, number | null>();
+  const known = ofZone.get(day);
+  if (known !== undefined) return known ?? readOffset(moment, zone);
+  const [first, last] = [readOffset(day * DAY, zone), readOffset((day + 1) * DAY, zone)];
+  if (ofZone.size >= MOST_DAYS) ofZone.clear();
+  days.set(zone, ofZone.set(day, first === last ? first : null));
+  return first === last ? first : readOffset(moment, zone);
+}
+
+function readOffset(moment: number, zone: string): number {
   if (zone === 'UTC') return 0;
   const second = Math.floor(moment / 1_000) * 1_000;
   const shown = msOfIso(`${formatOf(zone).format(second).replace(' ', 'T')}Z`);
   return shown === undefined ? 0 : shown - second;
 }
 
-/** Making one takes longer than using it a hundred times; there are no more than there are zones. */
+/** Making one takes longer than using it a hundred times. */
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 /** Sweden writes 2030-01-31 12:00:00. */
