@@ -46,6 +46,26 @@ function sluice(...words: readonly string[]): Promise<Ran> {
   });
 }
 
+/** On a terminal, where somebody answers. */
+function sluiceAnswered(answer: string, ...words: readonly string[]): Promise<Ran> {
+  const env = { ...process.env, SLUICE_RUN_DIR: path.join(world.directory, 'run') };
+  const line = [process.execPath, MAIN, 'switch', ...words].map((word) => `'${word}'`).join(' ');
+  return new Promise((resolve) => {
+    const child = execFile(
+      'script',
+      ['-qec', line, '/dev/null'],
+      { env, timeout: 20_000 },
+      (error, out, err) => {
+        const code = error === null ? 0 : Number((error as { code?: unknown }).code ?? -1);
+        resolve({ code, out, err });
+      },
+    );
+    child.stdout?.on('data', (text: string) => {
+      if (text.includes('[y/N]')) child.stdin?.end(`${answer}\n`);
+    });
+  });
+}
+
 async function sluiceJson<T>(...words: readonly string[]): Promise<T> {
   const { code, out, err } = await sluice(...words, '--json');
   if (code !== 0) throw new Error(`it ended with ${code}: ${out}${err}`);
@@ -152,6 +172,18 @@ describe('a switch from the command line', () => {
       out: '0 switches are closed\n',
     });
     expect(await sluice('show', 'peak')).toMatchObject({ code: 4 });
+  }, 30_000);
+
+  it('that chooses everything asks on a terminal, and goes by the answer', async () => {
+    const all = ['--select', 'all', ...SALE, '--lift', 'net.external'];
+    const no = await sluiceAnswered('n', 'open', ...all);
+    expect(no).toMatchObject({
+      code: 3,
+      out: expect.stringMatching(/every container of the cluster, all 3 of them\? /),
+    });
+    expect(await sluiceJson('list')).toEqual([]);
+    expect(await sluiceAnswered('y', 'open', ...all)).toMatchObject({ code: 0 });
+    expect(await sluiceJson('list')).toHaveLength(1);
   }, 30_000);
 
   it('that nodes have nothing for exits with 3, unless it is forced, or others make room', async () => {
