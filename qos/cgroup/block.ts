@@ -14,6 +14,8 @@ export const UNLIMITED_DISK: DiskLimits = {
 };
 
 export interface BlockFiles {
+  /** The groups in which a limit has to stand so that it holds in this one and those within. */
+  groups(directory: string): readonly string[];
   /** By disk, `major:minor`; one that is absent is unlimited. @returns undefined where the group has none */
   disks(directory: string): ReadonlyMap<string, DiskLimits> | undefined;
   set(journal: Journal, directory: string, disk: string, now: DiskLimits, next: DiskLimits): Promise<void>;
@@ -56,12 +58,12 @@ export function blockDriver(files: BlockFiles): Driver {
 
 const weightValue = (weight: number): LimitValue => (weight === ORDINARY_WEIGHT ? null : weight);
 
-/** What all disks of the container agree on; a rate on which they differ is absent. */
+/** What all disks of the container agree on, in all groups; a rate on which they differ is absent. */
 async function readRates(files: BlockFiles, place: Place): Promise<CgroupLimits> {
-  const held = files.disks(place.directory);
-  if (held === undefined) return {};
+  const held = files.groups(place.directory).map((group) => files.disks(group));
+  if (held[0] === undefined) return {};
   const disks = await place.disks();
-  const limits = disks.map((disk) => held.get(disk) ?? UNLIMITED_DISK);
+  const limits = held.flatMap((all) => disks.map((disk) => all?.get(disk) ?? UNLIMITED_DISK));
   const agreed = RATES.flatMap((rate) => {
     const values = new Set(limits.map((one) => one[rate]));
     const [value = null] = values;
@@ -78,9 +80,8 @@ async function planRates(
 ): Promise<Carrying> {
   const named = RATES.filter((rate) => wanted[rate] !== undefined);
   if (named.length === 0) return nothing;
-  const held = files.disks(place.directory);
   const limited = named.filter((rate) => wanted[rate] !== null);
-  if (held === undefined) {
+  if (files.disks(place.directory) === undefined) {
     for (const rate of limited) notes.add(rate, wanted[rate] ?? null, 'this kernel does not have it');
     return nothing;
   }
@@ -94,9 +95,12 @@ async function planRates(
     named.map((rate) => [rate, heldRate(rate, wanted[rate] ?? null, notes)]),
   );
   return async (journal) => {
-    for (const disk of disks) {
-      const now = held.get(disk) ?? UNLIMITED_DISK;
-      await files.set(journal, place.directory, disk, now, { ...now, ...changes });
+    for (const group of files.groups(place.directory)) {
+      const held = files.disks(group);
+      for (const disk of disks) {
+        const now = held?.get(disk) ?? UNLIMITED_DISK;
+        await files.set(journal, group, disk, now, { ...now, ...changes });
+      }
     }
   };
 }

@@ -10,7 +10,11 @@ import type { Journal } from './journal.ts';
 const FILE = 'cpuset.cpus';
 const FIELD = 'cpu.set';
 
-/** v1 wants every group to name its CPUs, v2 takes those of the group around it for an empty list. */
+/**
+ * v1 wants every group to name its CPUs. v2 takes those of the group around it for an empty list, which is how a group
+ * begins; but it takes no empty list back while there are processes (validate_change, kernel/cgroup/cpuset.c). So all
+ * CPUs are named then. Should the group around it get more, it reads as a limit and is set again.
+ */
 export function cpusetDriver(version: 1 | 2): Driver {
   return {
     fields: [FIELD],
@@ -30,7 +34,9 @@ export function cpusetDriver(version: 1 | 2): Driver {
         return nothing;
       }
       const next = nextCpus(version, directory, named, notes);
-      return (journal) => change(journal, { version, directory, now: cpusIn(text), next });
+      const own = cpusIn(text);
+      const now = version === 2 && own.length === 0 ? around(version, directory) : own;
+      return (journal) => change(journal, { version, directory, now, next });
     },
   };
 }
@@ -48,10 +54,9 @@ function around(version: 1 | 2, directory: string): number[] {
   return [];
 }
 
-/** @returns none for v2's way to say all */
 function nextCpus(version: 1 | 2, directory: string, named: LimitValue, notes: Notes): number[] {
   const possible = around(version, directory);
-  if (named === null) return version === 1 ? possible : [];
+  if (named === null) return possible;
   const asked = parseCpuList(String(named));
   const next = asked.filter((cpu) => possible.includes(cpu));
   if (next.length === 0) {

@@ -1,5 +1,5 @@
 /** The files of cgroup v1 (kernel documentation: scheduler/sched-bwc, cgroup-v1/blkio-controller). */
-import { hasFile, textOf } from '../../linux/cgroup-files.ts';
+import { hasFile, subtreeOf, textOf } from '../../linux/cgroup-files.ts';
 import { heedsBfq } from '../../linux/disks.ts';
 import { type Bandwidth, SHARES, sharesOf, weightOf } from './bandwidth.ts';
 import {
@@ -81,6 +81,8 @@ const BFQ_WEIGHT = 'blkio.bfq.weight';
 const BFQ_MOST = 1_000;
 
 export const blockFilesV1: BlockFiles = {
+  // On v1 the kernel throttles each group by itself (throtl_pd_init, block/blk-throttle.c).
+  groups: subtreeOf,
   disks(directory): ReadonlyMap<string, DiskLimits> | undefined {
     if (!hasFile(directory, THROTTLES['block.read'])) return undefined;
     const found = new Map<string, DiskLimits>();

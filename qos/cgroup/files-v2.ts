@@ -67,6 +67,7 @@ const WEIGHT_FILES = [
 ] as const;
 
 export const blockFilesV2: BlockFiles = {
+  groups: (directory) => [directory],
   disks(directory): ReadonlyMap<string, DiskLimits> | undefined {
     const text = textOf(directory, RATES_FILE);
     return text === undefined ? undefined : diskLimitsIn(text);

@@ -11,20 +11,19 @@ export interface Finder {
   directoryOf(group: ContainerCgroup, controller: string): string | undefined;
 }
 
-/**
- * For so long a container that looks like the runtime itself is waited for. Not longer: whoever calls its program
- * runc would otherwise never be held.
- */
-const RUNTIME_MS = 5_000;
-
 export interface FinderOptions {
   /** Of the file system in which /proc is. */
   readonly root: string;
+  /**
+   * For so long a container that looks like the runtime itself is waited for. Not longer: whoever calls its program
+   * runc would otherwise never be held.
+   */
+  readonly runtimeMs: number;
   readonly hierarchies: Hierarchies;
   readonly processes: NetnsProcesses;
 }
 
-export function createFinder({ root, hierarchies, processes }: FinderOptions): Finder {
+export function createFinder({ root, runtimeMs, hierarchies, processes }: FinderOptions): Finder {
   const places = new Map<string, Hierarchy>(hierarchies.byController);
   if (hierarchies.cpuacct !== undefined) places.set('cpuacct', hierarchies.cpuacct);
   const version = [...places.values()].some((one) => one.version === 1) ? 1 : 2;
@@ -37,11 +36,10 @@ export function createFinder({ root, hierarchies, processes }: FinderOptions): F
     return groupDirectory(mountPoint, mountRoot === '/' ? path : path.slice(mountRoot.length));
   }
 
-  /** Of one process, by controller. */
-  function groupsOf(pid: number, hints: CgroupHints): Map<string, string> {
+  /** Of one process, by controller. @param own  the groups of this process */
+  function groupsOf(pid: number, hints: CgroupHints, own: GroupOf | undefined): Map<string, string> {
     const found = new Map<string, string>();
     const of = groupsOfProcess(pid, root);
-    const own = groupsOfProcess('self', root);
     for (const [controller, hierarchy] of places) {
       const path = of?.(hierarchy);
       const group = path === undefined ? undefined : groupAround(path, hints);
@@ -65,36 +63,30 @@ export function createFinder({ root, hierarchies, processes }: FinderOptions): F
     return processes.in(netnsInode);
   }
 
-  /** Whether its runtime is still at work on it. */
-  function isBeingMade(containerId: string, pids: readonly number[]): boolean {
-    if (pids.some((pid) => !isRuntimes(programOf(pid, root)))) {
-      waiting.delete(containerId);
-      return false;
-    }
+  /** Whether one that looks like its runtime has done so for long enough. */
+  function hasWaited(containerId: string): boolean {
     const since = waiting.get(containerId) ?? performance.now();
     waiting.set(containerId, since);
-    if (performance.now() - since < RUNTIME_MS) return true;
-    waiting.delete(containerId);
-    return false;
+    return performance.now() - since >= runtimeMs;
   }
 
   return {
     async find(hints): Promise<ContainerCgroup | undefined> {
-      const found = (await candidates(hints)).map((pid) => ({ pid, paths: groupsOf(pid, hints) }));
-      const inside = found.filter(({ paths }) => paths.size > 0);
-      const [first] = inside;
-      if (first === undefined) {
-        waiting.delete(hints.containerId);
-        return undefined;
+      const own = groupsOfProcess('self', root);
+      let beingMade: ContainerCgroup | undefined;
+      for (const pid of await candidates(hints)) {
+        const paths = groupsOf(pid, hints, own);
+        if (paths.size === 0) continue;
+        const found = { version, paths, pid } as const;
+        if (!isRuntimes(programOf(pid, root))) {
+          waiting.delete(hints.containerId);
+          return found;
+        }
+        beingMade ??= found;
       }
-      if (
-        isBeingMade(
-          hints.containerId,
-          inside.map(({ pid }) => pid),
-        )
-      )
-        return undefined;
-      return { version, paths: first.paths, pid: first.pid };
+      if (beingMade !== undefined && !hasWaited(hints.containerId)) return undefined;
+      waiting.delete(hints.containerId);
+      return beingMade;
     },
     directoryOf({ paths }, controller): string | undefined {
       const [path, hierarchy] = [paths.get(controller), places.get(controller)];
@@ -102,6 +94,8 @@ export function createFinder({ root, hierarchies, processes }: FinderOptions): F
     },
   };
 }
+
+type GroupOf = (of: Hierarchy) => string | undefined;
 
 /** The pod's group that the runtime has named, where the process is in it; else the one named after the container. */
 function groupAround(path: string, { cgroupPath, containerId }: CgroupHints): string | undefined {

@@ -19,8 +19,8 @@ export interface Setting {
 export interface Journal {
   /** @throws SluiceError `kernel_refused`, `not_found`; nothing is put back yet */
   set(setting: Setting): Promise<void>;
-  /** The same, but tells by the errno that the kernel refuses. */
-  attempt(setting: Setting): Promise<string | undefined>;
+  /** The same, but tells instead of throwing when what is in use is in the way, or is still being reclaimed. */
+  attempt(setting: Setting): Promise<Obstacle | undefined>;
   /** Newest first, because files depend on each other. @returns what could not be put back */
   putBack(): Promise<readonly string[]>;
 }
@@ -33,11 +33,15 @@ const MEANINGS: Readonly<Record<string, string>> = {
   EACCES: 'the group around it does not have what is asked for',
   EPERM: 'sluice needs root for it',
   EROFS: 'the hierarchy is mounted read-only',
+  ETIMEDOUT: 'the kernel has not ended reclaiming in time',
   ENOSPC: 'the group would have no CPU left, or none that it may share',
 };
 
-/** What `attempt` says when the kernel is still reclaiming. It goes on by itself. */
-export const STILL_WRITING = 'ETIMEDOUT';
+/** `slow`: the kernel is still reclaiming, and goes on by itself. */
+export type Obstacle = 'in use' | 'slow';
+
+/** Stands among the errnos for a write that has not ended in time. */
+const STILL_WRITING = 'ETIMEDOUT';
 
 /** @param slowMs  how long one slow write is waited for */
 export function openJournal(slowMs: number): Journal {
@@ -49,7 +53,8 @@ export function openJournal(slowMs: number): Journal {
     return true;
   }
 
-  async function attempt(setting: Setting): Promise<string | undefined> {
+  /** @returns the errno when the kernel refuses */
+  async function tryTo(setting: Setting): Promise<string | undefined> {
     const { directory, file, text } = setting;
     let written: boolean;
     try {
@@ -75,10 +80,16 @@ export function openJournal(slowMs: number): Journal {
   }
 
   return {
-    attempt,
+    async attempt(setting): Promise<Obstacle | undefined> {
+      const errno = await tryTo(setting);
+      if (errno === 'EBUSY') return 'in use';
+      if (errno === STILL_WRITING) return 'slow';
+      if (errno !== undefined) throw refusedFor(setting, errno);
+      return undefined;
+    },
     async set(setting): Promise<void> {
-      const errno = await attempt(setting);
-      if (errno !== undefined) throw refused(setting, `is refused: ${errno}`, MEANINGS[errno] ?? 'see dmesg');
+      const errno = await tryTo(setting);
+      if (errno !== undefined) throw refusedFor(setting, errno);
     },
     async putBack(): Promise<string[]> {
       const left: string[] = [];
@@ -104,6 +115,10 @@ async function endsWithin(work: Promise<void>, ms: number): Promise<boolean> {
   } finally {
     stop.abort();
   }
+}
+
+function refusedFor(setting: Setting, errno: string): SluiceError {
+  return refused(setting, `is refused: ${errno}`, MEANINGS[errno] ?? 'see dmesg');
 }
 
 function refused({ directory, file, text }: Setting, what: string, hint: string): SluiceError {

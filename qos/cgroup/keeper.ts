@@ -1,4 +1,5 @@
 /** Holds what cgroups hold of a container: finds its groups, reads them, sets all that is wanted or nothing. */
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import { processesIn, WriteError } from '../../linux/cgroup-files.ts';
 import { type Controller, findHierarchies, type Hierarchy } from '../../linux/cgroup-hierarchies.ts';
 import { disksOf } from '../../linux/disks.ts';
@@ -19,6 +20,7 @@ import { whyLacking } from './lacking.ts';
 import { memoryDriverV1, memoryDriverV2 } from './memory.ts';
 import { pidsDriver } from './pids.ts';
 import { statisticsOf } from './statistics.ts';
+import { createTurns } from './turns.ts';
 import { checkWanted } from './values.ts';
 
 export interface CgroupKeeperOptions {
@@ -26,17 +28,23 @@ export interface CgroupKeeperOptions {
   readonly root?: string;
   /** How long memory is reclaimed before the rest is left for the next time, in ms; default 2000. */
   readonly reclaimMs?: number;
+  /** How long a container that looks like its runtime is waited for, in ms; default 5000. */
+  readonly runtimeMs?: number;
 }
 
 const RECLAIM_MS = 2_000;
+const RUNTIME_MS = 5_000;
+/** Of libuv's four threads; the others are for files and links. */
+const RECLAIMS_AT_ONCE = 2;
 
 /** Each controller by whichever version has it on this machine. */
 export function openCgroupKeeper({
   root = '',
   reclaimMs = RECLAIM_MS,
+  runtimeMs = RUNTIME_MS,
 }: CgroupKeeperOptions = {}): CgroupKeeper {
   const hierarchies = findHierarchies(root);
-  const finder = createFinder({ root, hierarchies, processes: netnsProcesses(root) });
+  const finder = createFinder({ root, runtimeMs, hierarchies, processes: netnsProcesses(root) });
   const drivers = driversOf(hierarchies.byController, reclaimMs);
   const version = [...hierarchies.byController.values()].some((one) => one.version === 1) ? 1 : 2;
 
@@ -78,6 +86,7 @@ export function openCgroupKeeper({
     find: finder.find,
 
     async read(group): Promise<CgroupLimits> {
+      await othersTurn();
       const all: CgroupLimits[] = [];
       for (const [controller, driver] of drivers) {
         const directory = finder.directoryOf(group, controller);
@@ -89,6 +98,7 @@ export function openCgroupKeeper({
 
     async apply(group, wanted, { mayKill }): Promise<readonly Shortfall[]> {
       checkWanted(wanted);
+      await othersTurn();
       const notes = openNotes();
       const plan = await planFor(group, wanted, { mayKill, notes });
       const journal = openJournal(reclaimMs);
@@ -119,7 +129,7 @@ function driversOf(
   reclaimMs: number,
 ): ReadonlyMap<Controller, Driver> {
   const isV2 = (controller: Controller): boolean => found.get(controller)?.version === 2;
-  const reclaim = { limitMs: reclaimMs };
+  const reclaim = { limitMs: reclaimMs, turns: createTurns(RECLAIMS_AT_ONCE) };
   return new Map<Controller, Driver>([
     ['cpuset', cpusetDriver(isV2('cpuset') ? 2 : 1)],
     ['cpu', cpuDriver(isV2('cpu') ? cpuFilesV2 : cpuFilesV1)],

@@ -3,7 +3,7 @@ import { textOf } from '../../linux/cgroup-files.ts';
 import type { LimitValue } from '../../model/limits.ts';
 import type { CgroupLimits } from '../contract.ts';
 import type { Carrying, Driver, Notes } from './driver.ts';
-import type { Journal } from './journal.ts';
+import type { Journal, Obstacle } from './journal.ts';
 import { type Lowering, lowerV1, lowerV2, type Reclaim, whyNot } from './reclaim.ts';
 
 /**
@@ -102,18 +102,17 @@ async function shrinkV1(
   notes: Notes,
 ): Promise<void> {
   if (next.limit === now.limit) return;
-  const set = (bytes: bigint): Promise<string | undefined> =>
+  const set = (bytes: bigint): Promise<Obstacle | undefined> =>
     journal.attempt({ ...settingV1(how.directory, V1.limit, now.limit, bytes), slow: true });
   const end = await lowerV1({ ...how, set, from: now.limit, to: next.limit });
-  if (end.limit > next.limit) notes.add('memory', wanted, whyNot(end), Number(end.limit));
+  if (end.limit > next.limit) notes.add('memory', wanted, whyNot(end), limitIn(end.limit));
   if (now.withSwap === undefined || next.withSwap === undefined || next.withSwap === now.withSwap) return;
   const withSwap = end.limit + (next.withSwap - next.limit);
-  const errno = await journal.attempt({
+  const obstacle = await journal.attempt({
     ...settingV1(how.directory, V1.withSwap, now.withSwap, withSwap),
     slow: true,
   });
-  if (errno !== undefined)
-    notes.add('memory', wanted, `swap in use keeps ${V1.withSwap} where it is: ${errno}`);
+  if (obstacle !== undefined) notes.add('memory', wanted, `swap in use keeps ${V1.withSwap} where it is`);
 }
 
 type Setting = Parameters<Journal['set']>[0];
@@ -154,10 +153,10 @@ export function memoryDriverV2(reclaim: Reclaim): Driver {
       }
       return async (journal, late) => {
         await setHigh(journal, late);
-        const set = async (bytes: bigint): Promise<string | undefined> =>
+        const set = async (bytes: bigint): Promise<Obstacle | undefined> =>
           journal.attempt({ ...settingV2(directory, V2.limit, now, bytes), slow: true });
         const end = await lowerV2({ directory, mayKill, reclaim, set, from: now, to: next });
-        if (end.limit > next) late.add('memory', value, whyNot(end), Number(end.limit));
+        if (end.limit > next) late.add('memory', value, whyNot(end), limitIn(end.limit));
       };
     },
   };

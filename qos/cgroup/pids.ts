@@ -16,12 +16,13 @@ export const pidsDriver: Driver = {
     return { pids: text === 'max' ? null : Number(text) };
   },
   async prepare({ directory }, wanted, notes): Promise<Carrying> {
+    const asked = wanted.pids;
+    if (asked === undefined) return nothing;
     const before = textOf(directory, FILE)?.trim();
     if (before === undefined) {
-      if (wanted.pids != null) notes.add('pids', wanted.pids, 'this kernel does not have it');
-      return async () => undefined;
+      if (asked !== null) notes.add('pids', asked, 'this kernel does not have it');
+      return nothing;
     }
-    const asked = wanted.pids ?? null;
     const count = asked === null ? null : Math.min(Number(asked), MOST);
     if (count !== asked) notes.add('pids', asked, `the kernel counts no further than ${MOST}`, count);
     const text = count === null ? 'max' : String(count);
@@ -31,3 +32,5 @@ export const pidsDriver: Driver = {
     };
   },
 };
+
+const nothing: Carrying = async () => undefined;

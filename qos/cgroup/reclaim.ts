@@ -5,18 +5,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasFile, processesIn, textOf, WriteError, writeTextSlowly } from '../../linux/cgroup-files.ts';
 import { killLargest } from '../../linux/oom.ts';
+import type { Obstacle } from './journal.ts';
+import type { Turns } from './turns.ts';
 
 export interface Reclaim {
   /** After so long the rest is left for the next time. */
   readonly limitMs: number;
+  /** One thread waits for the kernel as long as one group is lowered, and netd has few. */
+  readonly turns: Turns;
 }
 
 export interface Lowering {
   readonly directory: string;
   readonly mayKill: boolean;
   readonly reclaim: Reclaim;
-  /** Writes the limit. @returns the errno when the kernel refuses */
-  set(bytes: bigint): Promise<string | undefined>;
+  /** Writes the limit. @throws SluiceError `kernel_refused` for anything but an obstacle */
+  set(bytes: bigint): Promise<Obstacle | undefined>;
   readonly from: bigint;
   readonly to: bigint;
 }
@@ -25,7 +29,7 @@ export interface Lowered {
   /** What holds now. */
   readonly limit: bigint;
   /** What kept it from going further. */
-  readonly because: 'reached' | 'in use' | 'slow';
+  readonly because: 'reached' | Obstacle;
   readonly usage: bigint;
 }
 
@@ -56,27 +60,29 @@ function settled({ from }: Lowering, usage: bigint): bigint {
  * cgroup v1 takes no limit below what is in use: it reclaims, and when that does not help says EBUSY. Each step is a
  * limit of its own, so what was won cannot grow back.
  */
-export async function lowerV1(how: Lowering): Promise<Lowered> {
+export function lowerV1(how: Lowering): Promise<Lowered> {
+  return how.reclaim.turns(() => lowerInSteps(how));
+}
+
+async function lowerInSteps(how: Lowering): Promise<Lowered> {
   const usage = (): bigint => usageIn(how.directory, 'memory.usage_in_bytes');
   const deadline = performance.now() + how.reclaim.limitMs;
   for (;;) {
     const now = usage();
     const next = most(how.to, ((now - STEP) / PAGE) * PAGE);
-    const errno = await how.set(next);
-    if (errno === undefined && next <= how.to) return { limit: how.to, because: 'reached', usage: now };
-    const stuck = errno !== undefined;
-    if (stuck && how.mayKill && (await killOne(how, usage, deadline))) continue;
-    if (stuck || performance.now() > deadline) {
-      // Also after a step that was taken: the limit stands right at what is in use.
-      return settle(how, usage(), errno === 'EBUSY' ? 'in use' : 'slow');
-    }
+    const obstacle = await how.set(next);
+    if (obstacle === undefined && next <= how.to) return { limit: how.to, because: 'reached', usage: now };
+    if (obstacle === 'in use' && how.mayKill && (await killOne(how, usage, deadline))) continue;
+    // Also after a step that was taken the limit must not stand right at what is in use.
+    if (obstacle !== undefined) return settle(how, usage(), obstacle);
+    if (performance.now() > deadline) return settle(how, usage(), 'slow');
   }
 }
 
-async function settle(how: Lowering, usage: bigint, because: Lowered['because']): Promise<Lowered> {
+async function settle(how: Lowering, usage: bigint, because: Obstacle): Promise<Lowered> {
   const limit = most(how.to, settled(how, usage));
-  const errno = await how.set(limit);
-  return { limit: errno === undefined ? limit : how.from, because, usage };
+  const obstacle = await how.set(limit);
+  return { limit: obstacle === undefined ? limit : how.from, because, usage };
 }
 
 /** @returns whether it is worth another try */
@@ -91,7 +97,11 @@ async function killOne({ directory }: Lowering, usage: () => bigint, deadline: n
  * cgroup v2 takes any limit, and kills until it holds. So it is asked to reclaim first, by memory.reclaim (Linux 5.19)
  * or a lower memory.high, and hears of the limit only when what is in use fits below it.
  */
-export async function lowerV2(how: Lowering): Promise<Lowered> {
+export function lowerV2(how: Lowering): Promise<Lowered> {
+  return how.reclaim.turns(() => lowerWhenItFits(how));
+}
+
+async function lowerWhenItFits(how: Lowering): Promise<Lowered> {
   const usage = (): bigint => usageIn(how.directory, 'memory.current');
   const deadline = performance.now() + how.reclaim.limitMs;
   const helped = hasFile(how.directory, 'memory.reclaim') ? askToReclaim : squeezeByHigh;
@@ -103,8 +113,8 @@ export async function lowerV2(how: Lowering): Promise<Lowered> {
   }
   const now = usage();
   if (now > how.to && !how.mayKill) return settle(how, now, because === 'reached' ? 'in use' : because);
-  const errno = await how.set(how.to);
-  return { limit: errno === undefined ? how.to : how.from, because: 'reached', usage: now };
+  const obstacle = await how.set(how.to);
+  return { limit: obstacle === undefined ? how.to : how.from, because: obstacle ?? 'reached', usage: now };
 }
 
 /** @returns whether anything could be reclaimed */

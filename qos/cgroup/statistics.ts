@@ -1,5 +1,5 @@
 /** What a container has used and where it was held up, from the kernel's counters of either version. */
-import { subtreeOf, textOf } from '../../linux/cgroup-files.ts';
+import { hasFile, subtreeOf, textOf } from '../../linux/cgroup-files.ts';
 import type { CgroupStatistics } from '../contract.ts';
 
 const NS_PER_S = 1e9;
@@ -13,7 +13,7 @@ export function statisticsOf(directoryOf: Directories): CgroupStatistics | undef
   if (cpu === undefined && memory === undefined && pids === undefined) return undefined;
   const stat = keysOf(cpu, 'cpu.stat');
   const usage = numberOf(directoryOf('cpuacct'), 'cpuacct.usage');
-  const isV1 = hasText(memory, 'memory.limit_in_bytes');
+  const isV1 = isOfV1(memory);
   return {
     cpuSeconds: usage === undefined ? (stat.get('usage_usec') ?? 0) / US_PER_S : usage / NS_PER_S,
     // Nanoseconds on v1, microseconds on v2.
@@ -26,14 +26,17 @@ export function statisticsOf(directoryOf: Directories): CgroupStatistics | undef
       ? sumBelow(memory, 'memory.oom_control', 'oom_kill')
       : (keysOf(memory, 'memory.events').get('oom_kill') ?? 0),
     pids: numberOf(pids, 'pids.current') ?? 0,
-    pidsRefused: keysOf(pids, 'pids.events').get('max') ?? 0,
+    pidsRefused: isOfV1(pids)
+      ? sumBelow(pids, 'pids.events', 'max')
+      : (keysOf(pids, 'pids.events').get('max') ?? 0),
     // Neither version counts requests; v2's io.pressure counts time.
     blockWaits: null,
   };
 }
 
-function hasText(directory: string | undefined, file: string): boolean {
-  return directory !== undefined && textOf(directory, file) !== undefined;
+/** Every group of v2 has this file. */
+function isOfV1(directory: string | undefined): boolean {
+  return directory !== undefined && !hasFile(directory, 'cgroup.controllers');
 }
 
 function numberOf(directory: string | undefined, file: string): number | undefined {
