@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'nod
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { processesIn, subtreeOf } from '../../linux/cgroup-files.ts';
+import { hasFile, processesIn, subtreeOf } from '../../linux/cgroup-files.ts';
 import { type Controller, findHierarchies, type Hierarchy } from '../../linux/cgroup-hierarchies.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { ContainerId } from '../../model/names.ts';
@@ -51,19 +51,20 @@ export function createContainer(prefix: string, around: readonly string[] = []):
   const id = randomBytes(32).toString('hex') as ContainerId;
   const outermost = `/${prefix}${process.pid}`;
   const path = [outermost, ...around, id].join('/');
+  const parents = [
+    outermost,
+    ...around.map((_, index) => [outermost, ...around.slice(0, index + 1)].join('/')),
+  ];
   const children: Child[] = [];
 
-  for (const { version, mountPoint, names } of hierarchies) {
-    const parents = [
-      outermost,
-      ...around.map((_, index) => [outermost, ...around.slice(0, index + 1)].join('/')),
-    ];
-    if (version === 2) handOn(mountPoint, byController);
-    for (const one of [...parents, path]) {
-      mkdirSync(`${mountPoint}${one}`, { recursive: true });
-      if (version === 2 && one !== path) handOn(`${mountPoint}${one}`, byController);
-      if (names.includes('cpuset')) inheritCpus(`${mountPoint}${one}`);
+  for (const hierarchy of hierarchies) {
+    if (hierarchy.version === 2) handOn(hierarchy.mountPoint, byController);
+    for (const one of parents) {
+      const directory = makeGroup(hierarchy, one);
+      if (hierarchy.version === 2) handOn(directory, byController);
+      goFirst(directory);
     }
+    makeGroup(hierarchy, path);
   }
 
   async function start(words: readonly (string | number)[]): Promise<Load> {
@@ -109,16 +110,34 @@ export function createContainer(prefix: string, around: readonly string[] = []):
     async remove() {
       await stop();
       for (const { mountPoint } of hierarchies) {
-        const groups = subtreeOf(`${mountPoint}${outermost}`).reverse();
-        for (const group of groups) await removeGroup(group);
+        for (const group of subtreeOf(`${mountPoint}${path}`).reverse()) await removeGroup(group, 2_000);
+        // Those around it may still have other containers'.
+        for (const group of parents.toReversed()) await removeGroup(`${mountPoint}${group}`, 0);
       }
     },
   };
 }
 
+function makeGroup({ mountPoint, names }: Hierarchy, path: string): string {
+  const directory = `${mountPoint}${path}`;
+  mkdirSync(directory, { recursive: true });
+  if (names.includes('cpuset')) inheritCpus(directory);
+  return directory;
+}
+
 function handOn(directory: string, byController: ReadonlyMap<Controller, Hierarchy>): void {
   const ours = [...byController].filter(([, { version }]) => version === 2).map(([name]) => `+${name}`);
   if (ours.length > 0) writeFileSync(`${directory}/cgroup.subtree_control`, ours.join(' '));
+}
+
+/** What others do on the machine must not take what a quota leaves: who has the largest weight is served first. */
+function goFirst(directory: string): void {
+  for (const [file, most] of [
+    ['cpu.shares', '262144'],
+    ['cpu.weight', '10000'],
+  ] as const) {
+    if (hasFile(directory, file)) writeFileSync(`${directory}/${file}`, most);
+  }
 }
 
 /** On v1 a group without CPUs and memory nodes of its own takes no process. */
@@ -130,17 +149,15 @@ function inheritCpus(directory: string): void {
 }
 
 /** The kernel lets go of a group a moment after its last process. */
-async function removeGroup(group: string): Promise<void> {
-  const deadline = performance.now() + 2_000;
+async function removeGroup(group: string, waitMs: number): Promise<void> {
+  const deadline = performance.now() + waitMs;
   for (;;) {
     try {
       rmdirSync(group);
       return;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') return;
-      // Another container's group may still be in the one around it.
-      if (performance.now() > deadline || code !== 'EBUSY') return;
+      if (code !== 'EBUSY' || performance.now() > deadline) return;
       await sleep(10);
     }
   }
