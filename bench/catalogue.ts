@@ -2,10 +2,10 @@
 import { SluiceError } from '../model/errors.ts';
 
 /** A bound on the row's value; `baseline` is what was measured of the other side in the same run. */
-export interface Goal {
-  readonly op: '>=' | '<=' | '>' | '<';
-  readonly bound: number | 'baseline';
-}
+export type Goal =
+  | { readonly op: '>=' | '<=' | '>' | '<'; readonly bound: number | 'baseline' }
+  /** Neither more nor less than it, by more than `within`. */
+  | { readonly op: '±'; readonly bound: number; readonly within: number };
 
 export interface RowKind {
   readonly unit: 'ratio' | 'ms' | 'MB' | 'packets';
@@ -38,6 +38,7 @@ const connections = (goal: Goal, against: string): RowKind => ({
 const lost = (carrier: string): RowKind => ({
   ...{ unit: 'packets', goal: atMost(0), title: `lost while keys change every second, carrier ${carrier}` },
 });
+const exactly = (within: number): Goal => ({ op: '±', bound: 1, within });
 const cni = (goal: Goal, title: string): RowKind => ({ unit: 'ms', goal, title });
 
 export const ROWS = {
@@ -71,6 +72,13 @@ export const ROWS = {
   'G1.rr': rr(atMost(1.05), 'guarded / not guarded'),
   'G1.tcp': tcp(atLeast(0.95), 'guarded / not guarded'),
   'P10.memory': { unit: 'MB', goal: atMost(90), title: 'netd + tagqueue, 64 endpoints' },
+  'P7.cpu': { unit: 'ratio', goal: exactly(0.05), title: 'CPU time, measured / target, worst of four' },
+  'P7.block.bytes': { unit: 'ratio', goal: exactly(0.05), title: 'disk bytes, measured / target, worst way' },
+  'P7.block.ops': {
+    unit: 'ratio',
+    goal: exactly(0.05),
+    title: 'disk requests, measured / target, worst way',
+  },
   'R1.rotation': lost('option'),
   'R1.rotation.vxlan': lost('vxlan'),
 } as const satisfies Record<string, RowKind>;
@@ -83,7 +91,6 @@ export const isRowId = (id: string): id is RowId => Object.hasOwn(ROWS, id);
 /** Rows that have a name already, but need parts of the system that are not there. */
 const LATER: Readonly<Record<string, string>> = {
   P6: 'it belongs to the agent',
-  P7: 'it belongs to the rates',
   P8: 'it belongs to the volumes',
   P9: 'it belongs to the scheduler',
 };
@@ -108,14 +115,16 @@ function rowsOf(word: string): RowId[] {
   throw new SluiceError('invalid_request', `${JSON.stringify(word)}: ${why}`, `known are ${IDS.join(', ')}`);
 }
 
-export function goalText({ op, bound }: Goal): string {
-  return `${op}${bound}`;
+export function goalText(goal: Goal): string {
+  return goal.op === '±' ? `${goal.bound}±${goal.within}` : `${goal.op}${goal.bound}`;
 }
 
-export function isMet({ op, bound }: Goal, value: number, baseline: number | undefined): boolean {
-  const limit = bound === 'baseline' ? baseline : bound;
+export function isMet(goal: Goal, value: number, baseline: number | undefined): boolean {
+  const limit = goal.bound === 'baseline' ? baseline : goal.bound;
   if (limit === undefined) return false;
-  switch (op) {
+  switch (goal.op) {
+    case '±':
+      return Math.abs(value - limit) <= goal.within;
     case '>=':
       return value >= limit;
     case '<=':

@@ -3,6 +3,7 @@ import { writeAtomically } from '../linux/files.ts';
 import { asSluiceError, exitCodeOf, SluiceError } from '../model/errors.ts';
 import { measureVerbs } from './cni/suite.ts';
 import { measureGuard } from './guard/suite.ts';
+import { measureLimits } from './limits/suite.ts';
 import { thisMachine } from './machine.ts';
 import { measureMemory } from './memory/suite.ts';
 import { measureUserland } from './nfqueue/suite.ts';
@@ -19,6 +20,7 @@ const SUITES: readonly Suite[] = [
   measureVerbs,
   measureGuard,
   measureMemory,
+  measureLimits,
   measureRotation,
 ];
 

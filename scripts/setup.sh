@@ -18,7 +18,7 @@ PACKAGES=(
   # to build
   clang llvm libbpf-dev gcc libc6-dev make git
   # to prove: tests, the sample, benchmarks
-  busybox-static iperf3 tcpdump arping iputils-ping ethtool curl
+  busybox-static iperf3 tcpdump arping iputils-ping ethtool curl e2fsprogs
 )
 
 main() {
