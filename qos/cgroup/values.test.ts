@@ -1,4 +1,4 @@
-import * as fc from 'fast-check';
+import fc from 'fast-check';
 import type { CgroupField, LimitValue } from '../../model/limits.ts';
 import { type Bandwidth, bandwidthFor, coresOf, SHARES, sharesOf, weightOf } from './bandwidth.ts';
 import { cpusIn, formatCpuList, parseCpuList } from './cpu-list.ts';
