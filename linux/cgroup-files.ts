@@ -82,7 +82,7 @@ export function groupDirectory(mountPoint: string, path: string): string | undef
   return directory;
 }
 
-function isFolder(path: string): boolean {
+export function isFolder(path: string): boolean {
   try {
     return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   } catch {

@@ -1,5 +1,5 @@
 /** Finding a container's group by what the runtime and the kernel say; nothing that a container says of itself counts. */
-import { groupDirectory, processesIn } from '../../linux/cgroup-files.ts';
+import { groupDirectory, isFolder, processesIn } from '../../linux/cgroup-files.ts';
 import { groupsOfProcess, type Hierarchies, type Hierarchy } from '../../linux/cgroup-hierarchies.ts';
 import { type NetnsProcesses, netnsInodeOf, programOf } from '../../linux/netns-processes.ts';
 import type { CgroupHints, ContainerCgroup } from '../contract.ts';
@@ -31,9 +31,8 @@ export function createFinder({ root, runtimeMs, hierarchies, processes }: Finder
   const waiting = new Map<string, number>();
 
   function directoryIn(hierarchy: Hierarchy, path: string): string | undefined {
-    const { mountPoint, mountRoot } = hierarchy;
-    if (!isAround(mountRoot, path)) return undefined;
-    return groupDirectory(mountPoint, mountRoot === '/' ? path : path.slice(mountRoot.length));
+    const seen = seenFrom(hierarchy, path);
+    return seen === undefined ? undefined : groupDirectory(hierarchy.mountPoint, seen);
   }
 
   /** Of one process, by controller. @param own  the groups of this process */
@@ -90,12 +89,25 @@ export function createFinder({ root, runtimeMs, hierarchies, processes }: Finder
     },
     directoryOf({ paths }, controller): string | undefined {
       const [path, hierarchy] = [paths.get(controller), places.get(controller)];
-      return path === undefined || hierarchy === undefined ? undefined : directoryIn(hierarchy, path);
+      const directory = path === undefined || hierarchy === undefined ? undefined : folderOf(hierarchy, path);
+      // It was walked to when it was found; nobody can put a link into a hierarchy of the kernel's.
+      return directory !== undefined && isFolder(directory) ? directory : undefined;
     },
   };
 }
 
 type GroupOf = (of: Hierarchy) => string | undefined;
+
+/** A group's path from the mount on, which may show a part of the hierarchy only. */
+function seenFrom({ mountRoot }: Hierarchy, path: string): string | undefined {
+  if (!isAround(mountRoot, path)) return undefined;
+  return mountRoot === '/' ? path : path.slice(mountRoot.length);
+}
+
+function folderOf(hierarchy: Hierarchy, path: string): string | undefined {
+  const seen = seenFrom(hierarchy, path);
+  return seen === undefined ? undefined : `${hierarchy.mountPoint}${seen}`;
+}
 
 /** The pod's group that the runtime has named, where the process is in it; else the one named after the container. */
 function groupAround(path: string, { cgroupPath, containerId }: CgroupHints): string | undefined {

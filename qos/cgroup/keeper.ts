@@ -34,6 +34,8 @@ export interface CgroupKeeperOptions {
 
 const RECLAIM_MS = 2_000;
 const RUNTIME_MS = 5_000;
+/** Containers seldom mount. */
+const DISKS_FRESH_MS = 1_000;
 /** Of libuv's four threads; the others are for files and links. */
 const RECLAIMS_AT_ONCE = 2;
 
@@ -48,14 +50,18 @@ export function openCgroupKeeper({
   const drivers = driversOf(hierarchies.byController, reclaimMs);
   const version = [...hierarchies.byController.values()].some((one) => one.version === 1) ? 1 : 2;
 
+  /** Whoever sets limits reads them before and after. */
+  const disks = new WeakMap<ContainerCgroup, { at: number; found: Promise<readonly string[]> }>();
+
   function placeIn(group: ContainerCgroup, directory: string, mayKill = false): Place {
-    let disks: Promise<readonly string[]> | undefined;
-    const find = (): Promise<readonly string[]> => disksOf(processesOf(group, directory));
-    const once = (): Promise<readonly string[]> => {
-      disks ??= find();
-      return disks;
+    const find = (): Promise<readonly string[]> => {
+      const known = disks.get(group);
+      if (known !== undefined && performance.now() - known.at < DISKS_FRESH_MS) return known.found;
+      const found = disksOf(processesOf(group, directory));
+      disks.set(group, { at: performance.now(), found });
+      return found;
     };
-    return { directory, mayKill, disks: once };
+    return { directory, mayKill, disks: find };
   }
 
   function processesOf({ pid }: ContainerCgroup, directory: string): number[] {

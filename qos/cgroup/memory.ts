@@ -3,8 +3,8 @@ import { textOf } from '../../linux/cgroup-files.ts';
 import type { LimitValue } from '../../model/limits.ts';
 import type { CgroupLimits } from '../contract.ts';
 import type { Carrying, Driver, Notes } from './driver.ts';
-import type { Journal, Obstacle } from './journal.ts';
-import { type Lowering, lowerV1, lowerV2, type Reclaim, whyNot } from './reclaim.ts';
+import type { Journal } from './journal.ts';
+import { isRoomy, type Lowering, lowerV1, lowerV2, type Reclaim, usageIn, whyNot } from './reclaim.ts';
 
 /**
  * From here on a limit is none. The kernel's own word for it on v1 is PAGE_COUNTER_MAX pages, 2^63 bytes less one page
@@ -102,15 +102,15 @@ async function shrinkV1(
   notes: Notes,
 ): Promise<void> {
   if (next.limit === now.limit) return;
-  const set = (bytes: bigint): Promise<Obstacle | undefined> =>
-    journal.attempt({ ...settingV1(how.directory, V1.limit, now.limit, bytes), slow: true });
+  const set: Lowering['set'] = (bytes, pace) =>
+    journal.attempt({ ...settingV1(how.directory, V1.limit, now.limit, bytes), slow: pace === 'slow' });
   const end = await lowerV1({ ...how, set, from: now.limit, to: next.limit });
   if (end.limit > next.limit) notes.add('memory', wanted, whyNot(end), limitIn(end.limit));
   if (now.withSwap === undefined || next.withSwap === undefined || next.withSwap === now.withSwap) return;
   const withSwap = end.limit + (next.withSwap - next.limit);
   const obstacle = await journal.attempt({
     ...settingV1(how.directory, V1.withSwap, now.withSwap, withSwap),
-    slow: true,
+    slow: !isRoomy(usageIn(how.directory, 'memory.memsw.usage_in_bytes'), withSwap),
   });
   if (obstacle !== undefined) notes.add('memory', wanted, `swap in use keeps ${V1.withSwap} where it is`);
 }
@@ -153,8 +153,8 @@ export function memoryDriverV2(reclaim: Reclaim): Driver {
       }
       return async (journal, late) => {
         await setHigh(journal, late);
-        const set = async (bytes: bigint): Promise<Obstacle | undefined> =>
-          journal.attempt({ ...settingV2(directory, V2.limit, now, bytes), slow: true });
+        const set: Lowering['set'] = (bytes, pace) =>
+          journal.attempt({ ...settingV2(directory, V2.limit, now, bytes), slow: pace === 'slow' });
         const end = await lowerV2({ directory, mayKill, reclaim, set, from: now, to: next });
         if (end.limit > next) late.add('memory', value, whyNot(end), limitIn(end.limit));
       };
@@ -167,7 +167,10 @@ function planHigh(directory: string, now: bigint, wanted: LimitValue | undefined
   const next = wantedBytes(wanted);
   if (isHeld(now, next)) return nothing;
   // The kernel reclaims while this is written, and kills nothing.
-  return (journal) => journal.set({ ...settingV2(directory, V2.high, now, next), slow: true });
+  return (journal) => {
+    const slow = next !== null && !isRoomy(usageIn(directory, 'memory.current'), next);
+    return journal.set({ ...settingV2(directory, V2.high, now, next), slow });
+  };
 }
 
 function settingV2(directory: string, file: string, now: bigint, next: bigint | null): Setting {

@@ -19,8 +19,11 @@ export interface Lowering {
   readonly directory: string;
   readonly mayKill: boolean;
   readonly reclaim: Reclaim;
-  /** Writes the limit. @throws SluiceError `kernel_refused` for anything but an obstacle */
-  set(bytes: bigint): Promise<Obstacle | undefined>;
+  /**
+   * Writes the limit. @param how  `slow` where the kernel may have to reclaim for it
+   * @throws SluiceError `kernel_refused` for anything but an obstacle
+   */
+  set(bytes: bigint, how: 'slow' | 'at once'): Promise<Obstacle | undefined>;
   readonly from: bigint;
   readonly to: bigint;
 }
@@ -46,7 +49,7 @@ const inOrder = (a: bigint, b: bigint): number => Number(a > b) - Number(a < b);
 const least = (a: bigint, b: bigint): bigint => (inOrder(a, b) < 0 ? a : b);
 const most = (a: bigint, b: bigint): bigint => (inOrder(a, b) > 0 ? a : b);
 
-function usageIn(directory: string, file: string): bigint {
+export function usageIn(directory: string, file: string): bigint {
   return BigInt(textOf(directory, file)?.trim() ?? 0);
 }
 
@@ -60,8 +63,20 @@ function settled({ from }: Lowering, usage: bigint): bigint {
  * cgroup v1 takes no limit below what is in use: it reclaims, and when that does not help says EBUSY. Each step is a
  * limit of its own, so what was won cannot grow back.
  */
-export function lowerV1(how: Lowering): Promise<Lowered> {
-  return how.reclaim.turns(() => lowerInSteps(how));
+export async function lowerV1(how: Lowering): Promise<Lowered> {
+  const at = await lowerAtOnce(how, 'memory.usage_in_bytes');
+  return at ?? how.reclaim.turns(() => lowerInSteps(how));
+}
+
+/** Where there is room between what is in use and the limit, nothing has to be reclaimed. */
+async function lowerAtOnce(how: Lowering, file: string): Promise<Lowered | undefined> {
+  const usage = usageIn(how.directory, file);
+  if (!isRoomy(usage, how.to) || (await how.set(how.to, 'at once')) !== undefined) return undefined;
+  return { limit: how.to, because: 'reached', usage };
+}
+
+export function isRoomy(usage: bigint, limit: bigint): boolean {
+  return usage + STEP <= limit;
 }
 
 async function lowerInSteps(how: Lowering): Promise<Lowered> {
@@ -70,7 +85,7 @@ async function lowerInSteps(how: Lowering): Promise<Lowered> {
   for (;;) {
     const now = usage();
     const next = most(how.to, ((now - STEP) / PAGE) * PAGE);
-    const obstacle = await how.set(next);
+    const obstacle = await how.set(next, 'slow');
     if (obstacle === undefined && next <= how.to) return { limit: how.to, because: 'reached', usage: now };
     if (obstacle === 'in use' && how.mayKill && (await killOne(how, usage, deadline))) continue;
     // Also after a step that was taken the limit must not stand right at what is in use.
@@ -81,7 +96,7 @@ async function lowerInSteps(how: Lowering): Promise<Lowered> {
 
 async function settle(how: Lowering, usage: bigint, because: Obstacle): Promise<Lowered> {
   const limit = most(how.to, settled(how, usage));
-  const obstacle = await how.set(limit);
+  const obstacle = await how.set(limit, 'slow');
   return { limit: obstacle === undefined ? limit : how.from, because, usage };
 }
 
@@ -97,8 +112,9 @@ async function killOne({ directory }: Lowering, usage: () => bigint, deadline: n
  * cgroup v2 takes any limit, and kills until it holds. So it is asked to reclaim first, by memory.reclaim (Linux 5.19)
  * or a lower memory.high, and hears of the limit only when what is in use fits below it.
  */
-export function lowerV2(how: Lowering): Promise<Lowered> {
-  return how.reclaim.turns(() => lowerWhenItFits(how));
+export async function lowerV2(how: Lowering): Promise<Lowered> {
+  const at = await lowerAtOnce(how, 'memory.current');
+  return at ?? how.reclaim.turns(() => lowerWhenItFits(how));
 }
 
 async function lowerWhenItFits(how: Lowering): Promise<Lowered> {
@@ -113,7 +129,7 @@ async function lowerWhenItFits(how: Lowering): Promise<Lowered> {
   }
   const now = usage();
   if (now > how.to && !how.mayKill) return settle(how, now, because === 'reached' ? 'in use' : because);
-  const obstacle = await how.set(how.to);
+  const obstacle = await how.set(how.to, 'slow');
   return { limit: obstacle === undefined ? how.to : how.from, because: obstacle ?? 'reached', usage: now };
 }
 
