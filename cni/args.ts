@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { type Ipv4, Mac } from '../model/addresses.ts';
 import { SluiceError } from '../model/errors.ts';
+import { AppName, Labels } from '../model/limits.ts';
 import { ContainerName, NamespaceName, TenantName } from '../model/names.ts';
 import { quoted } from './error.ts';
 import { AddressWish } from './wishes.ts';
@@ -10,6 +11,10 @@ import { AddressWish } from './wishes.ts';
 export interface CniArgs {
   /** SLUICE_TENANT. Counts only where the network says `trustArgs` (tenant.ts). */
   readonly tenant: TenantName | null;
+  /** SLUICE_APP. Counts, like SLUICE_LABELS, only where the network says `trustArgs`. */
+  readonly app: string | null;
+  /** SLUICE_LABELS: KEY=VALUE,KEY=VALUE. */
+  readonly labels: Labels | null;
   /** SLUICE_NAME. */
   readonly name: ContainerName | null;
   /** IP, as from `podman run --ip`. */
@@ -28,8 +33,21 @@ const PodName = z
   .max(253)
   .regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, 'must be a pod or container name');
 
+/** A ',' between them: a ';' would end the argument. */
+const LabelList = z.string().transform((text, context): Labels => {
+  const pairs = text.split(',').map((pair) => pair.split('='));
+  const twice = new Set(pairs.map(([key]) => key)).size < pairs.length;
+  const labels = Labels.safeParse(Object.fromEntries(pairs.map(([key, ...rest]) => [key, rest.join('=')])));
+  if (labels.success && !twice) return labels.data;
+  const message = twice ? 'names a label twice' : 'must be labels such as tier=web,zone=front';
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
+
 const VALUES = {
   SLUICE_TENANT: TenantName,
+  SLUICE_APP: AppName,
+  SLUICE_LABELS: LabelList,
   SLUICE_NAME: ContainerName,
   IP: AddressWish,
   MAC: Mac,
@@ -59,6 +77,8 @@ export function parseArgs(text: string | undefined): CniArgs {
   }
   return {
     tenant: read(pairs, 'SLUICE_TENANT'),
+    app: read(pairs, 'SLUICE_APP'),
+    labels: read(pairs, 'SLUICE_LABELS'),
     name: read(pairs, 'SLUICE_NAME'),
     ip: read(pairs, 'IP'),
     mac: read(pairs, 'MAC'),

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { Ipv4 } from '../model/addresses.ts';
 import { Side } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
+import { AppName, Labels } from '../model/limits.ts';
 import { ContainerId, ContainerName, IfName, NetworkName, TenantName } from '../model/names.ts';
 import { OurIfName } from './environment.ts';
 import { configError, quoted, UNSUPPORTED } from './error.ts';
@@ -50,7 +51,10 @@ export const NetworkConfig = z
     /** Where relay.c finds netd's socket; to netd itself it says nothing. */
     runDir: z.string().optional(),
     tenant: TenantName.optional(),
-    /** Whether SLUICE_TENANT in CNI_ARGS may name the tenant. */
+    /** By which switches choose the network's containers. */
+    app: AppName.optional(),
+    labels: Labels.default({}),
+    /** Whether CNI_ARGS may name the tenant, the app and labels. */
     trustArgs: z.boolean().default(false),
     /** The side that takes CNI_IFNAME and the default route. */
     primary: Side.optional(),

@@ -28,6 +28,8 @@ describe('a valid request', () => {
         cgroupPath: null,
         bandwidth: null,
         podAnnotations: {},
+        app: null,
+        labels: {},
         ipv6: false,
         sticky: false,
       },
@@ -52,6 +54,33 @@ describe('a valid request', () => {
       ...{ disableCheck: false, disableGC: true, loadOnlyInlinedPlugins: true, 'cni.dev/anything': 1 },
     };
     expect(attach(conf).config).toMatchObject({ tenant: 'blue', trustArgs: true, primary: 'internal' });
+  });
+
+  it('has app and labels from the network, and over them from trusted arguments', () => {
+    const network = { app: 'shop', labels: { tier: 'web', line: 'gold' }, trustArgs: true };
+    expect(attach(network, { CNI_ARGS: '' }).wishes).toMatchObject({
+      app: 'shop',
+      labels: { tier: 'web', line: 'gold' },
+    });
+    const CNI_ARGS = 'SLUICE_APP=cart;SLUICE_LABELS=tier=batch,stage=blue';
+    expect(attach(network, { CNI_ARGS }).wishes).toMatchObject({
+      app: 'cart',
+      labels: { tier: 'batch', line: 'gold', stage: 'blue' },
+    });
+  });
+
+  it.each([
+    ['SLUICE_APP=cart', 103, 'SLUICE_APP'],
+    ['SLUICE_LABELS=tier=web', 103, 'SLUICE_LABELS'],
+    ['SLUICE_LABELS=tier', 4, 'SLUICE_LABELS'],
+    ['SLUICE_LABELS=tier=web,tier=batch', 4, 'names a label twice'],
+    ['SLUICE_LABELS=tier=a b', 4, 'SLUICE_LABELS'],
+    ['SLUICE_APP=../cart', 4, 'SLUICE_APP'],
+  ])('is refused with %s on a network that does not trust arguments', (CNI_ARGS, cni, words) => {
+    expect(refusal(() => attach({}, { CNI_ARGS }))).toMatchObject({
+      cni,
+      message: expect.stringContaining(words),
+    });
   });
 
   const nics: [string, Json, string][] = [

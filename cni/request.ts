@@ -2,6 +2,7 @@
 import type { Ipv4, Mac } from '../model/addresses.ts';
 import type { Bandwidth, Dns, PublishedPort, Side } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
+import type { Labels } from '../model/limits.ts';
 import { ContainerName, type IfName, type NetworkName } from '../model/names.ts';
 import { type CniArgs, parseArgs } from './args.ts';
 import {
@@ -45,6 +46,9 @@ export interface Wishes {
   readonly cgroupPath: string | null;
   readonly bandwidth: Bandwidth | null;
   readonly podAnnotations: Readonly<Record<string, string>>;
+  /** By which switches choose it. Pod annotations have no say: tenants write those. */
+  readonly app: string | null;
+  readonly labels: Labels;
   readonly ipv6: boolean;
   readonly sticky: boolean;
 }
@@ -99,7 +103,7 @@ export type CniRequest = AttachRequest | DelRequest | GcRequest | StatusRequest 
  * @param env    the CNI_* variables; others are not read
  * @param stdin  the network configuration
  * @throws SluiceError `invalid_environment`, `invalid_json`, `incompatible_version`,
- *   `invalid_network_config` or `unsupported_field`; nothing else
+ *   `invalid_network_config`, `unsupported_field` or `refused`; nothing else
  */
 export function parseRequest(env: Environment, stdin: string): CniRequest {
   const command = readCommand(env);
@@ -196,9 +200,22 @@ function wishesOf(
     cgroupPath: asked.cgroupPath || null,
     bandwidth: asked.bandwidth ?? null,
     podAnnotations: asked['io.kubernetes.cri.pod-annotations'] ?? {},
+    ...choosableAs(config, args),
     ipv6: config.ipv6,
     sticky: config.sticky,
   };
+}
+
+/** Ignored where they do not count, they would leave a container out of what its operator believes it to be in. */
+function choosableAs(config: NetworkConfig, { app, labels }: CniArgs): Pick<Wishes, 'app' | 'labels'> {
+  if (!config.trustArgs && (app !== null || labels !== null)) {
+    throw new SluiceError(
+      'refused',
+      `CNI_ARGS gives ${app === null ? 'SLUICE_LABELS' : 'SLUICE_APP'}, but this network does not trust arguments`,
+      'leave it out, or set "trustArgs": true if only operators can write CNI_ARGS here',
+    );
+  }
+  return { app: app ?? config.app ?? null, labels: { ...config.labels, ...labels } };
 }
 
 function staticAddressesOf(config: NetworkConfig, name: ContainerName | null): StaticAddresses {

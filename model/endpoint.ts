@@ -1,6 +1,7 @@
 /** An endpoint: one container's attachment to the node, with up to two network interfaces. */
 import * as z from 'zod';
 import { Cidr, Ipv4, Ipv6, Mac, Pool6 } from './addresses.ts';
+import { AppName, Labels } from './limits.ts';
 import { ContainerId, ContainerName, IfName, NetworkName, TenantName, TenantTag } from './names.ts';
 
 /** Which bridge: external faces the internet through NAT, internal faces the tenant's own containers. */
@@ -90,6 +91,9 @@ export const Endpoint = z.strictObject({
   cgroupPath: z.string().nullable(),
   bandwidth: Bandwidth.nullable(),
   podAnnotations: z.record(z.string(), z.string()),
+  /** By which switches choose it. Absent in records of earlier versions. */
+  app: AppName.nullable().default(null),
+  labels: Labels.default({}),
   ipv6: z.boolean(),
   /** Unix time in ms. */
   createdAt: z.number(),

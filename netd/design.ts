@@ -58,6 +58,8 @@ export function designEndpoint(input: DesignInput): Design {
     cgroupPath: wishes.cgroupPath,
     bandwidth: wishes.bandwidth,
     podAnnotations: { ...wishes.podAnnotations },
+    app: wishes.app,
+    labels: { ...wishes.labels },
     ipv6: wishes.ipv6,
     createdAt: input.now,
   };

@@ -68,6 +68,8 @@ export function anEndpoint(n: number, changes: Partial<Endpoint> = {}): Endpoint
     cgroupPath: null,
     bandwidth: null,
     podAnnotations: {},
+    app: null,
+    labels: {},
     ipv6: false,
     createdAt: 1,
     ...changes,
