@@ -17,6 +17,20 @@ export const Shortfall = z.strictObject({
 });
 export type Shortfall = z.infer<typeof Shortfall>;
 
+/** What has befallen a container's limits: changed by somebody else and repaired, or its memory was not enough. */
+export const LimitEvent = z.strictObject({
+  /** Unix ms. */
+  at: z.number(),
+  what: z.enum(['drift', 'oom']),
+  field: LimitField,
+  /** One sentence for people. */
+  text: z.string(),
+});
+export type LimitEvent = z.infer<typeof LimitEvent>;
+
+/** How many events of one container are kept. */
+export const EVENTS_KEPT = 8;
+
 /** One container: applied where `shortfalls` is empty, else partly. */
 export const ContainerLimits = z.strictObject({
   subject: Subject,
@@ -25,6 +39,8 @@ export const ContainerLimits = z.strictObject({
   /** The switches that had a say. */
   switches: z.array(SwitchId),
   shortfalls: z.array(Shortfall),
+  /** The last ones, oldest first. */
+  events: z.array(LimitEvent).max(EVENTS_KEPT).default([]),
   /** Unix ms of the last read-back. */
   readAt: z.number(),
 });

@@ -1,16 +1,27 @@
 /** What every verb of netd works with. */
 import type { ClusterView } from '../model/cluster.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
 import type { MarkMask } from '../model/mark.ts';
 import type { PortPlane } from '../tagqueue/port-binding.ts';
-import type { AttachContext, Checkpoint } from './endpoint-apply.ts';
+import type { AttachContext, Checkpoint, PortLimits } from './endpoint-apply.ts';
 import type { NodeFacts } from './facts.ts';
 import type { FlowLimits } from './flow-limits.ts';
 import type { Kernel } from './kernel.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import type { Registry } from './registry.ts';
 import type { Service } from './service-ports.ts';
+
+/** What the verbs tell the keeper of limits (netd/limits). */
+export interface EndpointLimits extends PortLimits {
+  /** It is ready: its cgroup will soon be there to be found. */
+  attached(): void;
+  /** Nothing is left of it. */
+  release(endpoint: Endpoint): Promise<void>;
+  /** What the kernel lacks of its rates, in words. */
+  faultsOf(endpoint: Endpoint): Promise<string[]>;
+}
 
 export interface Netd {
   readonly kernel: Kernel;
@@ -26,6 +37,7 @@ export interface Netd {
   /** UDP port of the tunnel between hosts. */
   readonly vxlanPort: number;
   readonly flowLimits: FlowLimits;
+  readonly limits: EndpointLimits;
   /** The newest picture of the cluster; undefined until the first one has come. */
   view(): ClusterView | undefined;
   /** undefined until this node has its blocks. */
@@ -76,5 +88,6 @@ export function requireParts(netd: Netd): Ready {
       'start it: systemctl start sluice-tagqueue, or sluice up',
     );
   }
-  return { view, attach: { kernel: netd.kernel, facts, plane, checkpoint: netd.checkpoint } };
+  const { kernel, checkpoint, limits } = netd;
+  return { view, attach: { kernel, facts, plane, checkpoint, limits } };
 }

@@ -32,10 +32,17 @@ const LOOPBACK = 'lo' as IfName;
 /** Where a test may kill the process: 'add:fence' is right after the stage 'fence' of ADD. */
 export type Checkpoint = (point: string) => void;
 
+/** Who holds containers to their rates. */
+export interface PortLimits {
+  /** Holds the ports of an attachment that is being made, before they come up. @throws SluiceError `kernel_refused` */
+  admit(endpoint: Endpoint): Promise<void>;
+}
+
 export interface AttachContext {
   readonly kernel: Kernel;
   readonly facts: NodeFacts;
   readonly plane: PortPlane;
+  readonly limits: PortLimits;
   readonly checkpoint: Checkpoint;
 }
 
@@ -107,6 +114,8 @@ async function applyOne(work: Work, action: EndpointAction): Promise<void> {
       return wire(work, action.nic);
     case 'configure':
       return configure(work, action.nic);
+    case 'limit':
+      return work.limits.admit(work.endpoint);
     case 'raise':
       return setLinkUp(work.kernel.route, (await work.hostLink(action.nic.hostIf)).index);
     case 'publish':

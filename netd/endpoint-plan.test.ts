@@ -76,13 +76,16 @@ function picture(
 
 const endpoint = anEndpoint(7, { ports: [WEB] });
 const steps = (actions: readonly EndpointAction[]): string[] =>
-  actions.map((action) => (action.do === 'publish' ? 'publish' : `${action.do} ${action.nic.side}`));
+  actions.map((action) => ('nic' in action ? `${action.do} ${action.nic.side}` : action.do));
 
 describe('planFromNothing', () => {
-  it('raises no link before the fence stands and the port is bound', () => {
+  it('raises no link before the fence stands, the port is bound and its rates hold', () => {
     const order = planFromNothing(endpoint).map((action) => action.do);
     expect(order.lastIndexOf('fence')).toBeLessThan(order.indexOf('raise'));
     expect(order.lastIndexOf('bind')).toBeLessThan(order.indexOf('raise'));
+    // Rates lead a port that is bound, and hold from the first packet.
+    expect(order.lastIndexOf('bind')).toBeLessThan(order.indexOf('limit'));
+    expect(order.indexOf('limit')).toBeLessThan(order.indexOf('raise'));
     expect(order.at(-1)).toBe('publish');
   });
 

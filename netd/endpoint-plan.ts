@@ -46,17 +46,21 @@ export interface ObservedEndpoint {
 }
 
 /** In the order of doing: the fence stands before anything can flow, and ports open last. */
-export const STAGES = ['create', 'fence', 'bind', 'wire', 'configure', 'raise', 'publish'] as const;
+export const STAGES = ['create', 'fence', 'bind', 'wire', 'configure', 'limit', 'raise', 'publish'] as const;
 export type Stage = (typeof STAGES)[number];
 
+/** Stages that concern one interface; the others concern the container as a whole. */
+type NicStage = Exclude<Stage, 'limit' | 'publish'>;
+
 export type EndpointAction =
-  | { readonly do: Exclude<Stage, 'publish'>; readonly nic: Nic; readonly because: string }
-  | { readonly do: 'publish'; readonly because: string };
+  | { readonly do: NicStage; readonly nic: Nic; readonly because: string }
+  | { readonly do: 'limit' | 'publish'; readonly because: string };
 
 /** Everything, in order: how an endpoint is made. */
 export function planFromNothing(endpoint: Endpoint): EndpointAction[] {
   const because = 'it is new';
   return STAGES.flatMap((stage): EndpointAction[] => {
+    if (stage === 'limit') return [{ do: 'limit', because }];
     if (stage === 'publish') return endpoint.ports.length === 0 ? [] : [{ do: 'publish', because }];
     return endpoint.nics.map((nic) => ({ do: stage, nic, because }));
   });
@@ -72,6 +76,9 @@ export function planEndpoint(
     const seen = observed.nics.get(nic.side);
     return seen === undefined ? [] : planNic(endpoint, nic, facts, seen, observed.programs);
   });
+  // An interface that is made anew has no rates yet; those of the others are the keeper's business (netd/limits).
+  const made = actions.find((action) => action.do === 'create');
+  if (made !== undefined) actions.push({ do: 'limit', because: made.because });
   const ordered = STAGES.flatMap((stage) => actions.filter((action) => action.do === stage));
   return [...ordered, ...planPorts(endpoint, observed.published)];
 }
@@ -83,11 +90,13 @@ function planNic(
   seen: ObservedNic,
   programs: ObservedEndpoint['programs'],
 ): EndpointAction[] {
-  const need = (stage: Exclude<Stage, 'publish'>, because: string | undefined): EndpointAction[] =>
+  const need = (stage: NicStage, because: string | undefined): EndpointAction[] =>
     because === undefined ? [] : [{ do: stage, nic, because }];
   const { link } = seen;
   if (link === undefined)
-    return STAGES.flatMap((stage) => (stage === 'publish' ? [] : need(stage, `${nic.hostIf} is missing`)));
+    return STAGES.flatMap((stage) =>
+      stage === 'limit' || stage === 'publish' ? [] : need(stage, `${nic.hostIf} is missing`),
+    );
   return [
     ...need('fence', fenceFault(nic, seen, programs)),
     ...need(

@@ -4,6 +4,8 @@ import { parseRequest } from '../cni/request.ts';
 import { NEWEST_CNI_VERSION } from '../cni/version.ts';
 import type { ApiClient } from '../linux/api-client.ts';
 import { localClient } from '../linux/api-client.ts';
+import { readCapacity } from '../linux/capacity.ts';
+import type { Clock } from '../linux/clock.ts';
 import { findLink } from '../linux/links.ts';
 import { serveLocal } from '../linux/local-api.ts';
 import type { NodeView } from '../model/cluster-changes.ts';
@@ -11,6 +13,8 @@ import { asSluiceError, type SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
 import type { MarkMask } from '../model/mark.ts';
 import type { IfName, NodeName } from '../model/names.ts';
+import { openCgroupKeeper } from '../qos/cgroup/keeper.ts';
+import { openRateKeeper } from '../qos/rates/keeper.ts';
 import { followCluster } from '../store/cluster-client.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import type { Netd } from './context.ts';
@@ -19,9 +23,12 @@ import { type NodeFacts, nodeFacts, nodeGuards } from './facts.ts';
 import { type FlowLimits, refusedFlows } from './flow-limits.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import { createKeyedLock } from './keyed-lock.ts';
+import { meantRates } from './limits/meant-rates.ts';
+import { startLimits } from './limits/start.ts';
 import { netdMetrics } from './metrics.ts';
 import { followPlane } from './plane-feed.ts';
 import { createProbeKeeper } from './probes.ts';
+import { rateSiteOf } from './rate-site.ts';
 import { type ReconcileMemory, reconcile } from './reconcile.ts';
 import { createReconciler } from './reconciler.ts';
 import { openRegistry } from './registry.ts';
@@ -50,6 +57,8 @@ export interface NetdOptions {
   /** Of the kernel's connection tracking, how much one container and one tenant may take. */
   readonly flowLimits: FlowLimits;
   readonly checkpoint: Checkpoint;
+  /** By which switches open and end. */
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -82,6 +91,24 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   );
 
   let facts: NodeFacts | undefined;
+  const site = rateSiteOf(
+    () => plane.current(),
+    () => facts,
+    registry,
+    kernel.route,
+  );
+  const rates = meantRates(
+    openRateKeeper(kernel.route, site),
+    () => cluster.current()?.defaults.meaning ?? 'wire',
+    site.mtu,
+  );
+  const limits = await startLimits({
+    ...{ node, store, clock: options.clock, server: options.server, signal, log },
+    ...{ cgroups: openCgroupKeeper(), rates: () => (plane.current() && facts ? rates : undefined) },
+    capacity: () => readCapacity(options.uplink),
+    view: () => cluster.current(),
+    endpoints: () => registry.all(),
+  });
   /** For which gear of the plane the node was made as it should be; undefined: not yet. */
   let settledFor: boolean | undefined;
   let trouble: SluiceError | undefined;
@@ -91,6 +118,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     markMask: options.markMask,
     vxlanPort: options.vxlanPort,
     flowLimits: options.flowLimits,
+    limits: limits.endpoints,
     view: () => cluster.current(),
     facts: () => facts,
     plane: () => plane.current(),
@@ -111,21 +139,23 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
         throw error;
       });
       settledFor = flows;
+      limits.request();
       return report;
     },
     log,
   );
   const probes = createProbeKeeper(netd, options.server);
-  const metrics = netdMetrics(registry, (direction) =>
+  const metrics = netdMetrics(registry, limits.keeper, (direction) =>
     facts === undefined ? 0 : refusedFlows(kernel.nft, facts.table, direction),
   );
   const api = await serveLocal(
     path.join(options.runDir, 'netd.sock'),
-    netdRoutes(netd, reconciler, metrics),
+    netdRoutes(netd, limits, reconciler, metrics),
     log,
   );
 
   void followChanges(cluster.changes(), (view) => {
+    limits.request();
     reconciler.request();
     probes.keep([...view.probes.values()]);
   });
@@ -137,8 +167,10 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     async close(): Promise<void> {
       stopping.abort();
       await api.close();
+      await limits.stop();
       await reconciler.stop();
       await probes.close();
+      await rates.close();
       await store.close();
       kernel.close();
     },

@@ -1,6 +1,8 @@
 /** What netd tells Prometheus. */
 import { Counter, Gauge, Histogram, Registry as Metrics } from 'prom-client';
 import type { FlowDirection } from './flow-limits.ts';
+import type { LimitsKeeper } from './limits/keeper.ts';
+import { registerLimitsMetrics } from './limits/metrics.ts';
 import type { Registry } from './registry.ts';
 
 export interface NetdMetrics {
@@ -9,8 +11,13 @@ export interface NetdMetrics {
   text(): Promise<string>;
 }
 
-export function netdMetrics(registry: Registry, refused: (direction: FlowDirection) => number): NetdMetrics {
+export function netdMetrics(
+  registry: Registry,
+  limits: LimitsKeeper,
+  refused: (direction: FlowDirection) => number,
+): NetdMetrics {
   const metrics = new Metrics();
+  registerLimitsMetrics(metrics, limits);
   const calls = new Counter({
     name: 'sluice_netd_cni_calls_total',
     help: 'Calls of the CNI plugin.',

@@ -125,6 +125,14 @@ export class Registry {
     return next;
   }
 
+  /** Switches choose it by other labels from now on. */
+  async label(endpoint: Endpoint, labels: Endpoint['labels']): Promise<Endpoint> {
+    const next = { ...endpoint, labels };
+    await this.#write({ put: [recordOf(next)] });
+    this.#holdings.take(next);
+    return next;
+  }
+
   /** Lets an endpoint go; its addresses rest for the cool-down. */
   async release(endpoint: Endpoint): Promise<void> {
     const until = this.#now() + this.#cooldownMs;

@@ -5,11 +5,13 @@ import { findLink, listLinks, removeLink } from '../linux/links.ts';
 import { endpointKey, type Side } from '../model/endpoint.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { NodeName } from '../model/names.ts';
+import { openCgroupKeeper } from '../qos/cgroup/keeper.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import { flowTunnel } from '../tagqueue/nfqueue/names.ts';
 import { removeEgress } from './egress-addresses.ts';
 import { flowsTable } from './flow-limits.ts';
 import { openKernel } from './kernel.ts';
+import { restoreAll } from './limits/restore.ts';
 import { netdStorePath } from './main.ts';
 import {
   bridgeName,
@@ -104,6 +106,10 @@ async function forget(
   const store = openSqliteStore(netdStorePath(stateDir), { durability: 'normal' });
   try {
     const registry = await openRegistry({ store, now: Date.now, cooldownMs: 0 });
+    await attempt(
+      'limits that switches and plans had changed',
+      async () => (await restoreAll(store, registry.all(), openCgroupKeeper())).length > 0,
+    );
     for (const endpoint of registry.all()) {
       await attempt(`record of ${endpointKey(endpoint)}`, () => registry.release(endpoint).then(() => true));
     }

@@ -1,16 +1,25 @@
 /** netd's socket: the relay's route, and what operators ask. */
 import * as z from 'zod';
 import type { ApiRequest, Route } from '../linux/local-routes.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
+import type { Labels } from '../model/limits.ts';
 import { ContainerId, ContainerName, TenantName } from '../model/names.ts';
 import { cniRoute } from './cni-route.ts';
 import type { Netd } from './context.ts';
+import { limitsRoutes } from './limits/routes.ts';
+import type { RunningLimits } from './limits/start.ts';
 import type { NetdMetrics } from './metrics.ts';
 import type { Reconciler } from './reconciler.ts';
 import { Reservation } from './reservation.ts';
 import { status } from './verbs/status.ts';
 
-export function netdRoutes(netd: Netd, reconciler: Reconciler, metrics: NetdMetrics): Route[] {
+export function netdRoutes(
+  netd: Netd,
+  limits: RunningLimits,
+  reconciler: Reconciler,
+  metrics: NetdMetrics,
+): Route[] {
   return [
     cniRoute(netd, metrics),
     { method: 'GET', path: '/v1/status', handle: async () => ({ json: await statusOf(netd) }) },
@@ -20,6 +29,12 @@ export function netdRoutes(netd: Netd, reconciler: Reconciler, metrics: NetdMetr
       path: '/v1/endpoints/:container',
       handle: (request) => ({ json: { endpoints: endpointsOf(netd, request) } }),
     },
+    ...limitsRoutes({
+      keeper: limits.keeper,
+      find: (request) => endpointsOf(netd, request),
+      label: (endpoint, labels) => label(netd, endpoint, labels),
+      request: () => limits.request(),
+    }),
     { method: 'POST', path: '/v1/reconcile', handle: async () => ({ json: await reconciler.runNow() }) },
     {
       method: 'GET',
@@ -55,7 +70,7 @@ async function statusOf(netd: Netd): Promise<object> {
 }
 
 /** By the runtime's id, by its first characters where they name one, or by the container's name. */
-function endpointsOf(netd: Netd, { params }: ApiRequest): readonly object[] {
+function endpointsOf(netd: Netd, { params }: ApiRequest): readonly Endpoint[] {
   const wanted = parsed(ContainerId, params['container']);
   const all = netd.registry.all();
   const exact = all.filter(
@@ -64,6 +79,15 @@ function endpointsOf(netd: Netd, { params }: ApiRequest): readonly object[] {
   const found = exact.length > 0 ? exact : all.filter(({ containerId }) => containerId.startsWith(wanted));
   if (found.length > 0) return found;
   throw new SluiceError('not_found', `no container ${wanted} on this node`, 'see `sluice endpoint list`');
+}
+
+/** Under the container's lock: an operation on it would write its record without the labels. */
+function label(netd: Netd, { containerId, ifName }: Endpoint, labels: Labels): Promise<Endpoint> {
+  return netd.locks(containerId, () => {
+    const present = netd.registry.get(containerId, ifName);
+    if (present?.phase === 'ready') return netd.registry.label(present, labels);
+    throw new SluiceError('not_found', `container ${containerId} is gone`, 'see `sluice endpoint list`');
+  });
 }
 
 async function reserve(netd: Netd, request: ApiRequest): Promise<{ status: number; json: unknown }> {

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiClient } from '../../linux/api-client.ts';
+import { type Clock, openClock, openShiftedClock } from '../../linux/clock.ts';
 import { readCredential } from '../../linux/credential.ts';
 import { registerNode } from '../../linux/join.ts';
 import { Ipv4 } from '../../model/addresses.ts';
@@ -35,6 +36,7 @@ export function netd(args: readonly string[]): Promise<number> {
         newPerSecond: config.network.newFlowsPerSecond,
       },
       cooldownMs: config.network.addressCooldownSeconds * 1_000,
+      clock: clockOf(process.env['SLUICE_CLOCK_SHIFT']),
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       log,
     });
@@ -43,6 +45,11 @@ export function netd(args: readonly string[]): Promise<number> {
     await running.close();
     server.close();
   });
+}
+
+/** @param shift  a file by which a test moves the clocks */
+function clockOf(shift: string | undefined): Clock {
+  return shift === undefined ? openClock() : openShiftedClock(shift);
 }
 
 /** The server's own address, which containers have no business at. */

@@ -99,6 +99,7 @@ async function build(netd: Netd, attach: AttachContext, endpoint: Endpoint, netn
   try {
     await applyEndpoint(attach, endpoint, planFromNothing(endpoint), netns);
     await netd.registry.advance(endpoint, 'ready');
+    netd.limits.attached();
     netd.checkpoint('add:ready');
   } catch (error) {
     await undo(netd, attach, endpoint);
@@ -109,7 +110,10 @@ async function build(netd: Netd, attach: AttachContext, endpoint: Endpoint, netn
 /** What cannot be undone now stays on record, so that the next reconciliation tries again. */
 async function undo(netd: Netd, attach: AttachContext, endpoint: Endpoint): Promise<void> {
   const failures = await detachEndpoint(attach, endpoint);
-  if (failures.length === 0) return netd.registry.release(endpoint);
+  if (failures.length === 0) {
+    await netd.registry.release(endpoint);
+    return netd.limits.release(endpoint);
+  }
   netd.log.error(
     { container: endpoint.containerId, failures: failures.map(String) },
     'an endpoint could not be taken away whole',

@@ -36,7 +36,8 @@ export function check(netd: Netd, request: AttachRequest, call: RelayedCall): Pr
       request.previous === null
         ? []
         : missingFromResult(endpoint, request.previous).map((what) => `prevResult lacks ${what}`);
-    const differences = [...new Set([...faults, ...missing])];
+    const unlimited = await netd.limits.faultsOf(endpoint);
+    const differences = [...new Set([...faults, ...unlimited, ...missing])];
     if (differences.length > 0) {
       throw new SluiceError(
         'state_drifted',

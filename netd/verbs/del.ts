@@ -42,4 +42,5 @@ export async function removeEndpoint(netd: Netd, endpoint: Endpoint): Promise<vo
   }
   await netd.registry.release(leaving);
   netd.checkpoint('del:released');
+  await netd.limits.release(leaving);
 }

@@ -105,7 +105,7 @@ export class ReportingNode {
           (other) => chooses(other, subject),
         );
         const shortfalls = [...(one.shortfalls ?? [])];
-        return { subject, base, effective: values, switches, shortfalls, readAt: this.#now() };
+        return { subject, base, effective: values, switches, shortfalls, events: [], readAt: this.#now() };
       }),
       gone: [],
       tenants: tenants.map((tenant) => {

@@ -1,0 +1,58 @@
+/** An attached container as the keeper of limits knows it: who it is, what limits it has from where, what the kernel holds. */
+import { type Bandwidth, type Endpoint, endpointKey } from '../../model/endpoint.ts';
+import type { Limits, Subject } from '../../model/limits.ts';
+import type { NodeName } from '../../model/names.ts';
+import type { CgroupHints } from '../../qos/contract.ts';
+import type { KnownContainer } from '../../qos/desired.ts';
+import type { LimitRecords } from './records.ts';
+
+export function subjectOf(endpoint: Endpoint, node: NodeName, zone: string | null): Subject {
+  const { containerId, containerName, ifName, tenant, app, labels } = endpoint;
+  return {
+    ...{ node, zone, tenant, containerId, ifName, labels },
+    app: app ?? containerName,
+    instance: containerName,
+  };
+}
+
+export function knownContainer(
+  endpoint: Endpoint,
+  subject: Subject,
+  records: LimitRecords,
+  holdsCgroup: boolean,
+): KnownContainer {
+  return {
+    ...{ key: endpointKey(endpoint), subject, holdsCgroup },
+    ports: endpoint.nics.map(({ hostIf, side }) => ({ hostIf, side })),
+    app: { ...bandwidthLimits(endpoint), ...records.operator(endpoint.containerId) },
+    captured: records.captured(endpoint.containerId),
+  };
+}
+
+/**
+ * What the runtime asked for by the CNI capability, which has one rate for each direction: that of the primary
+ * interface. Bursts are ours to choose: runtimes send the largest number there is.
+ */
+export function bandwidthLimits({ bandwidth, nics }: Pick<Endpoint, 'bandwidth' | 'nics'>): Limits {
+  const side = nics[0]?.side;
+  if (side === undefined || bandwidth === null) return {};
+  const { ingressRate, egressRate }: Bandwidth = bandwidth;
+  return {
+    ...(ingressRate !== undefined && { [`net.${side}.in`]: ingressRate }),
+    ...(egressRate !== undefined && { [`net.${side}.out`]: egressRate }),
+  };
+}
+
+export function hintsOf({ containerId, cgroupPath, netnsInode }: Endpoint): CgroupHints {
+  return { containerId, cgroupPath, netnsInode };
+}
+
+/** The attachment that holds the cgroup of its container: the first by name of those of one container. */
+export function cgroupHolders(endpoints: readonly Endpoint[]): ReadonlySet<string> {
+  const first = new Map<string, string>();
+  for (const { containerId, ifName } of endpoints) {
+    const present = first.get(containerId);
+    if (present === undefined || ifName < present) first.set(containerId, ifName);
+  }
+  return new Set([...first].map(([containerId, ifName]) => `${containerId}/${ifName}`));
+}

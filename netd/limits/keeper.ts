@@ -1,0 +1,296 @@
+/**
+ * Keeps the limits of this node's containers: what the algebra says is brought to the kernel, read back, and looked at
+ * again. Knows the kernel by qos/contract.ts alone, and no timers (drive.ts): a whole node can run in a simulated world.
+ */
+import type { ClusterView } from '../../model/cluster.ts';
+import { type Endpoint, endpointKey } from '../../model/endpoint.ts';
+import { asSluiceError } from '../../model/errors.ts';
+import type { Capacity, LimitField, Limits } from '../../model/limits.ts';
+import type { LimitEvent, Shortfall } from '../../model/limits-report.ts';
+import type { Log } from '../../model/log.ts';
+import type { ContainerId, IfName, NodeName } from '../../model/names.ts';
+import type { Switch } from '../../model/switch.ts';
+import type { CgroupKeeper, CgroupLimits, RateKeeper } from '../../qos/contract.ts';
+import { type Desired, type DesiredContainer, ratesOf } from '../../qos/desired.ts';
+import { planCgroups, sameRate } from '../../qos/plan.ts';
+import { CgroupSettler, type CgroupState } from './cgroup-settler.ts';
+import { cgroupHolders, hintsOf } from './container.ts';
+import { DesiredCache } from './desired-cache.ts';
+import { createEvents, type LimitEvents, said } from './events.ts';
+import type { OpenSwitches, SwitchTimes } from './open-switches.ts';
+import { createTurns } from './parallel.ts';
+import { RateSettler } from './rate-settler.ts';
+import type { LimitRecords } from './records.ts';
+import { restoreCgroup } from './restore.ts';
+
+/** Everything the keeper acts on and asks. */
+export interface LimitsWorld {
+  readonly node: NodeName;
+  readonly cgroups: CgroupKeeper;
+  readonly records: LimitRecords;
+  readonly switches: OpenSwitches;
+  readonly log: Log;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Called when there is something to settle that had to wait. */
+  late(): void;
+  /** undefined until there is something to hold rates with. */
+  rates(): RateKeeper | undefined;
+  capacity(): Capacity;
+  view(): ClusterView | undefined;
+  endpoints(): readonly Endpoint[];
+}
+
+/** What is known of one container, for reports and for people. */
+export interface ContainerPicture {
+  readonly endpoint: Endpoint;
+  readonly desired: DesiredContainer;
+  readonly cgroup: CgroupState;
+  readonly shortfalls: readonly Shortfall[];
+  readonly events: readonly LimitEvent[];
+}
+
+const NOTHING: Desired = { containers: [], shares: [] };
+const NEVER: SwitchTimes = { open: [], left: new Map(), nextMs: Number.POSITIVE_INFINITY };
+
+export class LimitsKeeper {
+  readonly #world: LimitsWorld;
+  readonly #desires: DesiredCache;
+  readonly #events: LimitEvents;
+  readonly #cgroups: CgroupSettler;
+  readonly rates: RateSettler;
+  /** Attachments under way whose links are there already. */
+  readonly #admitted = new Map<string, Endpoint>();
+  readonly #lookInTurn = createTurns();
+  #times = NEVER;
+  #revision = 0;
+
+  constructor(world: LimitsWorld) {
+    const { node, records, capacity, now, log, cgroups } = world;
+    this.#world = world;
+    this.#desires = new DesiredCache(node, records, capacity);
+    this.#events = createEvents(now, log);
+    this.#cgroups = new CgroupSettler({ cgroups, events: this.#events, log, now, late: world.late });
+    this.rates = new RateSettler({
+      ...{ rates: world.rates, now },
+      drifted: (hostIf, field, was, is) => {
+        const key = this.#ownerOf(hostIf);
+        if (key !== undefined) this.#events.drifted(key, field, was, is);
+      },
+    });
+  }
+
+  /** @returns whether other switches are open than before, and in how many ms that may change again */
+  look(): Promise<{ readonly changed: boolean; readonly nextMs: number }> {
+    return this.#lookInTurn(async () => {
+      const view = this.#world.view();
+      if (view === undefined) return { changed: false, nextMs: Number.POSITIVE_INFINITY };
+      const before = this.#times.open;
+      const times = await this.#world.switches.look(view.switches.values());
+      const changed = this.#times === NEVER || !sameSwitches(before, times.open);
+      if (changed) this.#tellSwitches(before, times.open);
+      this.#times = changed ? times : { ...times, open: before };
+      return { changed, nextMs: times.nextMs };
+    });
+  }
+
+  /**
+   * Brings the kernel to what holds now. All that is wanted of a container is had, or nothing of it changes: its rates
+   * stay when its cgroup refuses, and its cgroup goes back when rates are refused.
+   * @param full  whether everything is read first: what somebody else has changed is found by it alone
+   */
+  async settle(full: boolean): Promise<void> {
+    const view = this.#world.view();
+    if (view === undefined) return;
+    await this.#forgetGone();
+    if (full) await this.#cgroups.observe();
+    const begun = performance.now();
+    const desired = this.#desired();
+    const { done, left } = await this.#cgroups.settle(desired, full);
+    const cgroupsMs = Math.round(performance.now() - begun);
+    try {
+      await this.rates.settle(() => this.#desired(), this.#portsOf(left), full);
+    } catch (thrown) {
+      const error = asSluiceError(thrown);
+      this.#world.log.error({ reason: error.message, hint: error.hint }, 'rates were refused');
+      await this.#cgroups.putBack(done, desired, error);
+      this.rates.refuse(desired, error);
+    }
+    this.#revision = view.revision;
+    const ms = Math.round(performance.now() - begun);
+    this.#world.log.debug({ changed: done.length, left: left.size, cgroupsMs, ms }, 'limits settled');
+  }
+
+  /** Before a link comes up for the first time: its rates hold from the first packet. @throws SluiceError when they cannot */
+  async admit(endpoint: Endpoint): Promise<void> {
+    this.#admitted.set(endpointKey(endpoint), endpoint);
+    // Right after a start: what switches have changed must not go back for the sake of a new container.
+    if (this.#times === NEVER) await this.look();
+    const { ports, tenants } = ratesOf(this.#desiredOf(endpoint));
+    if (ports.length + tenants.length > 0) await this.rates.settle(() => this.#desired(), new Set(), false);
+  }
+
+  /**
+   * When nothing is left of it; its rates go with the next settling. A container that lives on without its network has
+   * no keeper any more: it gets back what its runtime had given it.
+   */
+  async release(endpoint: Endpoint): Promise<void> {
+    const { cgroups, records } = this.#world;
+    const key = endpointKey(endpoint);
+    const { group } = this.#cgroups.stateOf(key);
+    this.#admitted.delete(key);
+    this.#cgroups.forget(key);
+    if (group !== undefined && !this.#isAttached(endpoint.containerId))
+      await restoreCgroup(cgroups, group, records.captured(endpoint.containerId));
+    await this.#forgetGone();
+  }
+
+  /** What the kernel lacks of an attachment's rates, read from it now. */
+  async faultsOf(endpoint: Endpoint): Promise<string[]> {
+    const { ports: wanted } = ratesOf(this.#desiredOf(endpoint));
+    if (this.#world.rates() === undefined || wanted.length === 0) return [];
+    const held = new Map((await this.rates.read()).ports.map((port) => [port.hostIf, port]));
+    return wanted.flatMap((port) =>
+      sameRate(port, held.get(port.hostIf)) ? [] : [`${port.hostIf} is not held to its rates`],
+    );
+  }
+
+  /** Those whose cgroup is still to be found. */
+  unfound(): readonly Endpoint[] {
+    const endpoints = this.#endpoints().filter(({ phase }) => phase === 'ready');
+    const holders = cgroupHolders(endpoints);
+    return endpoints.filter(
+      (one) => holders.has(endpointKey(one)) && this.#cgroups.stateOf(endpointKey(one)).group === undefined,
+    );
+  }
+
+  /** Looks once. What the runtime has set is written down before anything else can be. @returns whether it was found */
+  async seek(endpoint: Endpoint): Promise<boolean> {
+    const { cgroups, records } = this.#world;
+    await this.#forgetGone();
+    const group = await cgroups.find(hintsOf(endpoint));
+    if (group === undefined) return false;
+    const held = await cgroups.read(group);
+    if (records.captured(endpoint.containerId) === undefined)
+      await records.capture(endpoint.containerId, endpoint.createdAt, held);
+    this.#cgroups.found(endpointKey(endpoint), group, held);
+    return true;
+  }
+
+  /** What an operator wants for one container alone. It counts from the next settling on. */
+  async setOperator({ containerId, createdAt }: Endpoint, limits: Limits): Promise<void> {
+    await this.#world.records.setOperator(containerId, createdAt, limits);
+  }
+
+  operatorOf({ containerId }: Endpoint): Limits {
+    return this.#world.records.operator(containerId);
+  }
+
+  pictures(): ContainerPicture[] {
+    const endpoints = new Map(this.#endpoints().map((one) => [endpointKey(one), one]));
+    const desired = this.#desired();
+    const { shortfalls } = planCgroups(desired, this.#cgroups.held());
+    return desired.containers.flatMap((one) => {
+      const endpoint = endpoints.get(one.key);
+      return endpoint === undefined ? [] : [this.#picture(endpoint, one, shortfalls.get(one.key) ?? [])];
+    });
+  }
+
+  shares(): Desired['shares'] {
+    return this.#desired().shares;
+  }
+
+  /** How often somebody else's change was found since this process began. */
+  drifts(): number {
+    return this.#events.drifts();
+  }
+
+  /** The revision of the cluster that the kernel was last brought to. */
+  revision(): number {
+    return this.#revision;
+  }
+
+  openNow(): SwitchTimes {
+    return this.#times;
+  }
+
+  /** From the kernel, now. @returns undefined as long as there is no cgroup */
+  async readCgroup(key: string): Promise<CgroupLimits | undefined> {
+    const { group } = this.#cgroups.stateOf(key);
+    return group && this.#world.cgroups.read(group).catch(() => undefined);
+  }
+
+  #picture(endpoint: Endpoint, desired: DesiredContainer, missing: readonly Shortfall[]): ContainerPicture {
+    const cgroup = this.#cgroups.stateOf(desired.key);
+    const ofRates = endpoint.nics.flatMap(({ hostIf }) => this.rates.shortfallsOf(hostIf));
+    const shortfalls = [...missing, ...cgroup.shortfalls, ...ofRates, ...cappedOf(desired)];
+    return { endpoint, desired, cgroup, shortfalls, events: this.#events.of(desired.key) };
+  }
+
+  #isAttached(container: ContainerId): boolean {
+    return this.#endpoints().some(({ containerId }) => containerId === container);
+  }
+
+  #endpoints(): readonly Endpoint[] {
+    return this.#world
+      .endpoints()
+      .filter(
+        (one) => one.phase === 'ready' || (one.phase === 'adding' && this.#admitted.has(endpointKey(one))),
+      );
+  }
+
+  #ownerOf(hostIf: IfName): string | undefined {
+    const owner = this.#endpoints().find(({ nics }) => nics.some((nic) => nic.hostIf === hostIf));
+    return owner && endpointKey(owner);
+  }
+
+  #portsOf(keys: ReadonlySet<string>): ReadonlySet<IfName> {
+    const endpoints = keys.size === 0 ? [] : this.#endpoints().filter((one) => keys.has(endpointKey(one)));
+    return new Set(endpoints.flatMap(({ nics }) => nics.map(({ hostIf }) => hostIf)));
+  }
+
+  #desired(): Desired {
+    const view = this.#world.view();
+    return view === undefined ? NOTHING : this.#desires.of(this.#endpoints(), view, this.#times.open);
+  }
+
+  #desiredOf(endpoint: Endpoint): Desired {
+    const view = this.#world.view();
+    return view === undefined ? NOTHING : this.#desires.one(endpoint, view, this.#times.open);
+  }
+
+  async #forgetGone(): Promise<void> {
+    const attachedAt = new Map<ContainerId, number[]>();
+    const keys = new Set<string>();
+    for (const one of this.#world.endpoints()) {
+      if (one.phase === 'removing') continue;
+      keys.add(endpointKey(one));
+      attachedAt.set(one.containerId, [...(attachedAt.get(one.containerId) ?? []), one.createdAt]);
+      if (one.phase === 'ready') this.#admitted.delete(endpointKey(one));
+    }
+    this.#cgroups.forgetAllBut(keys);
+    await this.#world.records.keepOnly(attachedAt);
+  }
+
+  #tellSwitches(before: readonly Switch[], now: readonly Switch[]): void {
+    const had = new Set(before.map(({ id }) => id));
+    const has = new Set(now.map(({ id }) => id));
+    for (const { id, name, until } of now)
+      if (!had.has(id)) this.#world.log.info({ switch: id, name, until }, 'a switch is open');
+    for (const { id, name } of before)
+      if (!has.has(id)) this.#world.log.info({ switch: id, name }, 'a switch has ended');
+  }
+}
+
+/** The view replaces a switch when something about it has changed. */
+function sameSwitches(a: readonly Switch[], b: readonly Switch[]): boolean {
+  return a.length === b.length && a.every((one, at) => one === b[at]);
+}
+
+function cappedOf({ effective }: DesiredContainer): Shortfall[] {
+  return Object.entries(effective).flatMap(([field, { capped, steps, value }]) => {
+    const wanted = steps.at(-1)?.value ?? null;
+    const why = `this node has ${said(value)}`;
+    return capped && wanted !== null ? [{ field: field as LimitField, wanted, kernel: value, why }] : [];
+  });
+}
