@@ -1,6 +1,7 @@
 /** Which control group hierarchies a machine has, and which of them has which controller (cgroups(7)). */
 import { readFileSync } from 'node:fs';
 import { textOf } from './cgroup-files.ts';
+import { detachedHierarchies } from './detached-cgroups.ts';
 
 /** The controllers that hold limits of ours, under the names of cgroup v2. */
 export const CONTROLLERS = ['cpu', 'cpuset', 'memory', 'pids', 'io'] as const;
@@ -33,7 +34,8 @@ export interface Hierarchies {
  * @param root  of the file system in which /proc and /sys are; '' but for tests
  */
 export function findHierarchies(root = ''): Hierarchies {
-  const mounted = parseCgroupMounts(readFileSync(`${root}/proc/self/mountinfo`, 'utf8'));
+  const visible = parseCgroupMounts(readFileSync(`${root}/proc/self/mountinfo`, 'utf8'));
+  const mounted = visible.length === 0 && root === '' ? detachedHierarchies() : visible;
   const all = mounted.map((one) => ({ ...one, mountPoint: `${root}${one.mountPoint}` }));
   const unified = all.find(({ version }) => version === 2);
   const inUnified = new Set(
