@@ -2,6 +2,7 @@
 import path from 'node:path';
 
 export interface Checkout {
+  readonly root: string;
   /** Path of the `sluice` command. */
   readonly sluice: string;
   /** Path of the CNI plugin. */
@@ -11,5 +12,5 @@ export interface Checkout {
 /** The programs of the checkout that this file is part of. */
 export function thisCheckout(): Checkout {
   const root = path.resolve(import.meta.dirname, '..');
-  return { sluice: path.join(root, 'bin/sluice'), plugin: path.join(root, 'bin/sluice-cni') };
+  return { root, sluice: path.join(root, 'bin/sluice'), plugin: path.join(root, 'bin/sluice-cni') };
 }

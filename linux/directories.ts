@@ -1,5 +1,7 @@
 /** Files and directories as they lie: what is there, how it may be used, how much room is left; and taking them away. */
 import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 
 /** Also true for sockets, and for links that lead nowhere. */
 export function isThere(file: string): boolean {
@@ -48,4 +50,9 @@ export function removeEmptyDirectory(directory: string): boolean {
 /** @returns the number that names a namespace, such as /proc/PID/ns/net; undefined when it cannot be read. */
 export function namespaceInode(path: string): number | undefined {
   return fs.statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+/** Makes a directory that nobody else has, for files that are soon taken away. @param name  the first part of its name */
+export function makeScratchDirectory(name: string): string {
+  return fs.mkdtempSync(path.join(os.tmpdir(), `${name}-`));
 }

@@ -37,6 +37,12 @@ export function writeAtomically(file: string, content: string | Uint8Array, mode
   syncDirectory(path.dirname(file));
 }
 
+/** Makes a file that is all zeros and takes no room until it is written to. */
+export function makeSparseFile(file: string, bytes: number): void {
+  fs.writeFileSync(file, '', { flag: 'wx', mode: 0o600 });
+  fs.truncateSync(file, bytes);
+}
+
 /** Removes the file; one that is not there is no error. */
 export function removeIfThere(file: string): void {
   fs.rmSync(file, { force: true });

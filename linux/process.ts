@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SluiceError } from '../model/errors.ts';
 
@@ -184,7 +184,8 @@ function kill(id: ProcessId, signal: NodeJS.Signals): boolean {
   }
 }
 
-async function endsWithin(id: ProcessId, ms: number): Promise<boolean> {
+/** Waits for a process that ends by itself. @returns false when it has not */
+export async function endsWithin(id: ProcessId, ms: number): Promise<boolean> {
   const deadline = performance.now() + ms;
   while (performance.now() < deadline) {
     if (!isAlive(id)) return true;
@@ -198,13 +199,20 @@ export interface DaemonOptions {
   readonly cwd?: string;
   /** Where its output goes, appended; default: nowhere. */
   readonly logFile?: string;
+  /** Connections to talk with it: connected sockets, which it finds open as 3, 4, … Default: none. */
+  readonly channels?: number;
 }
+
+/** After standard input, output and error. */
+const FIRST_CHANNEL = 3;
 
 /** A program that runs beside this one. */
 export interface Daemon {
   readonly id: ProcessId;
   /** Fulfilled with the exit code once it has ended. */
   readonly exited: Promise<number>;
+  /** Our ends. They close with the program. */
+  readonly channels: readonly Duplex[];
   /** SIGTERM, after the grace (default 5 s) SIGKILL. */
   stop(graceMs?: number): Promise<void>;
 }
@@ -218,7 +226,7 @@ export async function startDaemon(argv: Argv, options: DaemonOptions = {}): Prom
   const output = options.logFile === undefined ? 'ignore' : openSync(options.logFile, 'a', 0o600);
   const child = spawn(program, args, {
     detached: true,
-    stdio: ['ignore', output, output],
+    stdio: ['ignore', output, output, ...Array<'pipe'>(options.channels ?? 0).fill('pipe')],
     ...(options.env && { env: options.env }),
     ...(options.cwd && { cwd: options.cwd }),
   });
@@ -228,5 +236,6 @@ export async function startDaemon(argv: Argv, options: DaemonOptions = {}): Prom
   await Promise.race([once(child, 'spawn'), exited]);
   child.unref();
   const id = identify(child.pid ?? 0) ?? { pid: child.pid ?? 0, startedAt: 0 };
-  return { id, exited, stop: (graceMs) => stopProcess(id, graceMs) };
+  const channels = child.stdio.slice(FIRST_CHANNEL) as unknown as Duplex[]; // Node makes them sockets
+  return { id, exited, channels, stop: (graceMs) => stopProcess(id, graceMs) };
 }
