@@ -24,8 +24,11 @@ type Case = (world: World) => Promise<Figures>;
 
 const MIB = 2 ** 20;
 const KEEP = { mayKill: false } as const;
+/** On processors that others keep busy, such as a guest's: a container may get less than its limit, but not more. */
+const SLOW = process.argv.includes('--slow');
 /** What a test asserts of accuracy; the goal of the benchmarks is half of it. */
 const TOLERANCE = 0.1;
+const LEAST = SLOW ? 0.5 : 1 - TOLERANCE;
 const POD = 'pod0f1e2d3c-1111-2222-3333-444455556666';
 
 /** A container with one process that does nothing, and its group. */
@@ -57,7 +60,7 @@ async function until(what: string, ask: () => boolean): Promise<void> {
 function near(measured: number, target: number, what: string): number {
   const ratio = measured / target;
   assert.ok(
-    Math.abs(ratio - 1) <= TOLERANCE,
+    ratio >= LEAST && ratio <= 1 + TOLERANCE,
     `${what}: ${measured} instead of ${target}, ${ratio.toFixed(3)}`,
   );
   return Number(ratio.toFixed(4));

@@ -1,6 +1,7 @@
 /**
  * Proves the limits of cgroups on the kernel it runs on, whichever version that has: real groups, real processes. A
- * plain program, so that it also runs where there is no jest: `node test/cgroup/limits-on-this-kernel.ts [NAME…]`.
+ * plain program, so that it also runs where there is no jest:
+ * `node test/cgroup/limits-on-this-kernel.ts [--slow] [NAME…]`.
  * Prints a line of JSON for each test: {test, ok, figures, why}. Exit code 1 when one has failed. Needs root and
  * build/bench/limitload; makes its mounts in a mount namespace of its own (run it by `unshare --mount`).
  */
@@ -47,4 +48,4 @@ async function main(names: readonly string[]): Promise<number> {
   return failed;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2).filter((word) => word !== '--slow'));
