@@ -28,6 +28,13 @@ const CLOSED_FOR = 5;
 const NEW_HOPS = { perSecond: 8, atOnce: 64, rememberedFor: 60 } as const;
 
 const COUNTERS = { out: 'refused_out', in: 'refused_in' } as const;
+
+/**
+ * Addresses of containers that are too busy (netd/request-limits.ts), each with its own rate: an element's limit lets the
+ * rule match only what is beyond it.
+ */
+export const SLOWED_SET = 'slowed';
+export const SLOWED_COUNTER = 'refused_while_busy';
 export type FlowDirection = keyof typeof COUNTERS;
 
 /** A table of its own: rewriting the rules of the other must not forget who has how many flows. */
@@ -67,6 +74,7 @@ export function flowLimitsScript(
     `iifname "${external}" ${hop} != @hops add @hops_of_tenant { meta mark & ${mask} limit rate over ${NEW_HOPS.perSecond}/second burst ${NEW_HOPS.atOnce} packets } ${refuse('out')}`,
     `iifname "${external}" update @hops { ${hop} }`,
     ...begun.map((way) => `${way} add @opened_by_tenant { meta mark & ${mask} ${tooFast} } ${refuse('out')}`),
+    `oifname "${external}" ct status dnat ip daddr @${SLOWED_SET} counter name ${SLOWED_COUNTER} drop`,
     `oifname "${external}" ct status dnat add @opened_with { ip daddr ${tooFast} } ${refuse('in')}`,
     ...begun.flatMap((way) => [
       `${way} add @begun_by { ip saddr ct count over ${perEndpoint} } ${refuse('out')}`,
@@ -79,6 +87,7 @@ export function flowLimitsScript(
 table ip ${name} {
   counter ${COUNTERS.out} { }
   counter ${COUNTERS.in} { }
+  counter ${SLOWED_COUNTER} { }
   ct timeout closed {
     protocol tcp; l3proto ip;
     policy = { time_wait : ${CLOSED_FOR}, close : ${CLOSED_FOR} };
@@ -89,6 +98,7 @@ table ip ${name} {
   set hops_of_tenant { type mark; size 65535; flags dynamic; }
   set opened_by_tenant { type mark; size 65535; flags dynamic; }
   set opened_with { type ipv4_addr; size 65535; flags dynamic; }
+  set ${SLOWED_SET} { type ipv4_addr; size 65535; limit rate over 1/second burst 1 packets; }
   set begun_by { type ipv4_addr; size 65535; flags dynamic; }
   set begun_by_tenant { type mark; size 65535; flags dynamic; }
   set begun_with { type ipv4_addr; size 65535; flags dynamic; }

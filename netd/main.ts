@@ -34,6 +34,7 @@ import { createReconciler } from './reconciler.ts';
 import { openRegistry } from './registry.ts';
 import { netdRoutes } from './server.ts';
 import { type Service, tunnelServices } from './service-ports.ts';
+import { startWatch } from './watch.ts';
 
 /** One garbage-collection round: a container that vanished without DEL holds its addresses no longer. */
 const RECONCILE_EVERY_MS = 30_000;
@@ -145,12 +146,18 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     log,
   );
   const probes = createProbeKeeper(netd, options.server);
-  const metrics = netdMetrics(registry, limits.keeper, (direction) =>
-    facts === undefined ? 0 : refusedFlows(kernel.nft, facts.table, direction),
+  const watch = await startWatch({
+    ...{ store, registry, nft: kernel.nft, table: () => facts?.table, log },
+  });
+  const metrics = netdMetrics(
+    registry,
+    limits.keeper,
+    (direction) => (facts === undefined ? 0 : refusedFlows(kernel.nft, facts.table, direction)),
+    (into) => watch.register(into),
   );
   const api = await serveLocal(
     path.join(options.runDir, 'netd.sock'),
-    netdRoutes(netd, limits, reconciler, metrics),
+    [...watch.routes, ...netdRoutes(netd, limits, reconciler, metrics)],
     log,
   );
 
@@ -168,6 +175,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
       stopping.abort();
       await api.close();
       await limits.stop();
+      await watch.close();
       await reconciler.stop();
       await probes.close();
       await rates.close();

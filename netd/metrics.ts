@@ -11,10 +11,12 @@ export interface NetdMetrics {
   text(): Promise<string>;
 }
 
+/** @param register  adds what others measure */
 export function netdMetrics(
   registry: Registry,
   limits: LimitsKeeper,
   refused: (direction: FlowDirection) => number,
+  register: (metrics: Metrics) => void,
 ): NetdMetrics {
   const metrics = new Metrics();
   registerLimitsMetrics(metrics, limits);
@@ -50,6 +52,7 @@ export function netdMetrics(
       for (const direction of ['out', 'in'] as const) this.set({ direction }, refused(direction));
     },
   });
+  register(metrics);
   return {
     observe(verb, outcome, seconds): void {
       calls.inc({ verb, outcome });

@@ -70,7 +70,10 @@ async function statusOf(netd: Netd): Promise<object> {
 }
 
 /** By the runtime's id, by its first characters where they name one, or by the container's name. */
-function endpointsOf(netd: Netd, { params }: ApiRequest): readonly Endpoint[] {
+export function endpointsOf(
+  netd: Pick<Netd, 'registry'>,
+  { params }: Pick<ApiRequest, 'params'>,
+): readonly Endpoint[] {
   const wanted = parsed(ContainerId, params['container']);
   const all = netd.registry.all();
   const exact = all.filter(

@@ -5,6 +5,7 @@ import { SluiceError } from '../../model/errors.ts';
 import { confirm } from '../ask.ts';
 import { show, table, timeOf } from '../output.ts';
 import { pathTo, withDaemon } from './clients.ts';
+import { requests, requestsFlags } from './endpoint-requests.ts';
 import { labelContainer, labelFlags } from './limits-container.ts';
 import { type Changing, type Common, changing, type Destroying, destroying, type Root } from './options.ts';
 
@@ -58,6 +59,12 @@ export function endpoint(yargs: Root): Argv {
       'Give a container of this node labels, by which switches choose; NAME- takes one away',
       (y) => labelFlags(y),
       (flags) => labelContainer(flags),
+    )
+    .command(
+      'requests [container]',
+      'Show how busy containers are, or limit new connections to a busy one',
+      requestsFlags,
+      (flags) => requests(flags),
     )
     .demandCommand(1, 'say what to do with endpoints');
 }
