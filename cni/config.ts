@@ -61,6 +61,8 @@ export const NetworkConfig = z
     external: SideConfig,
     internal: SideConfig,
     ipv6: z.boolean().default(false),
+    /** Whether /proc of the containers shows their own CPUs, memory, load and uptime. */
+    views: z.boolean().default(false),
     /** Whether a container that comes back under its name gets its last addresses again. */
     sticky: z.boolean().default(false),
     static: z.record(ContainerName, StaticAddresses).default({}),

@@ -46,6 +46,7 @@ describe('a valid request', () => {
       ...{
         internal: { interface: 'lan0' },
         ipv6: true,
+        views: true,
         sticky: true,
         static: { db: { internal: '10.64.0.9' } },
       },

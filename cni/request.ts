@@ -50,6 +50,7 @@ export interface Wishes {
   readonly app: string | null;
   readonly labels: Labels;
   readonly ipv6: boolean;
+  readonly views: boolean;
   readonly sticky: boolean;
 }
 
@@ -202,6 +203,7 @@ function wishesOf(
     podAnnotations: asked['io.kubernetes.cri.pod-annotations'] ?? {},
     ...choosableAs(config, args),
     ipv6: config.ipv6,
+    views: config.views,
     sticky: config.sticky,
   };
 }

@@ -8,6 +8,8 @@ const libc = koffi.load('libc.so.6');
 
 /** Values of <sched.h>, <sys/socket.h> and friends that we pass on. */
 export const CLONE_NEWNET = 0x4000_0000;
+export const CLONE_NEWNS = 0x2_0000;
+export const CLONE_FS = 0x200;
 export const AF_INET = 2;
 export const AF_PACKET = 17;
 export const SOCK_STREAM = 1;
@@ -46,6 +48,9 @@ const calls = {
     'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   ),
   umount2: libc.func('int umount2(const char *target, int flags)'),
+  // By number: glibc has functions for them only since 2.36.
+  open_tree: libc.func('syscall', 'long', ['long', 'int', 'str', 'unsigned int']),
+  move_mount: libc.func('syscall', 'long', ['long', 'int', 'str', 'int', 'str', 'unsigned int']),
 } as const;
 
 /** A libc failure that the caller may tell apart by its symbolic errno, such as 'EAGAIN'. */
@@ -142,14 +147,39 @@ export function mount(source: string, target: string, type: string, flags: numbe
   refused(`mount ${type} on ${target}`, () => calls.mount(source, target, type, flags, data));
 }
 
+/** asm-generic/unistd.h: the same on x86_64 and aarch64. */
+const SYS_OPEN_TREE = 428;
+const SYS_MOVE_MOUNT = 429;
+const AT_FDCWD = -100;
+/** linux/mount.h; O_CLOEXEC as above. */
+const OPEN_TREE_CLONE = 1;
+const MOVE_MOUNT_F_EMPTY_PATH = 4;
+
+/**
+ * A copy of the mount at a path, attached nowhere yet.
+ * @returns a file descriptor that the caller closes; the copy goes with it, unless it was attached
+ * @throws SluiceError `kernel_refused` naming the path
+ */
+export function cloneMount(path: string): number {
+  const flags = OPEN_TREE_CLONE | SOCK_CLOEXEC;
+  return refused(`copy the mount of ${path}`, () => calls.open_tree(SYS_OPEN_TREE, AT_FDCWD, path, flags));
+}
+
+/** Attaches such a copy in the calling thread's mount namespace. @throws SluiceError `kernel_refused` */
+export function attachMount(tree: number, target: string): void {
+  refused(`mount on ${target}`, () =>
+    calls.move_mount(SYS_MOVE_MOUNT, tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH),
+  );
+}
+
 /** @throws SluiceError `kernel_refused` naming the target. */
 export function unmount(target: string, flags: number): void {
   refused(`unmount ${target}`, () => calls.umount2(target, flags));
 }
 
-function refused(what: string, run: () => number): void {
+function refused(what: string, run: () => number): number {
   try {
-    checked(what, run);
+    return checked(what, run);
   } catch (error) {
     throw new SluiceError(
       'kernel_refused',

@@ -123,6 +123,12 @@ export const Config = z.strictObject({
       longest: Duration.default('30d'),
     })
     .prefault({}),
+  views: z
+    .strictObject({
+      /** `on`: the node has an lxcfs, and networks with `views` may be used. */
+      lxcfs: z.enum(['on', 'off']).default('off'),
+    })
+    .prefault({}),
   log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type Config = z.infer<typeof Config>;

@@ -95,6 +95,8 @@ export const Endpoint = z.strictObject({
   app: AppName.nullable().default(null),
   labels: Labels.default({}),
   ipv6: z.boolean(),
+  /** Whether its /proc is to show its own figures. */
+  views: z.boolean().optional(),
   /** Unix time in ms. */
   createdAt: z.number(),
 });

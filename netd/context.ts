@@ -38,6 +38,8 @@ export interface Netd {
   readonly vxlanPort: number;
   readonly flowLimits: FlowLimits;
   readonly limits: EndpointLimits;
+  /** Whether containers may be shown their own figures here. */
+  readonly views: { readonly enabled: boolean };
   /** The newest picture of the cluster; undefined until the first one has come. */
   view(): ClusterView | undefined;
   /** undefined until this node has its blocks. */

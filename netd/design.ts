@@ -61,6 +61,7 @@ export function designEndpoint(input: DesignInput): Design {
     app: wishes.app,
     labels: { ...wishes.labels },
     ipv6: wishes.ipv6,
+    ...(wishes.views && { views: true }),
     createdAt: input.now,
   };
   return { endpoint, reservation: wishes.sticky ? reservationFor(endpoint) : undefined };

@@ -34,6 +34,7 @@ import { createReconciler } from './reconciler.ts';
 import { openRegistry } from './registry.ts';
 import { netdRoutes } from './server.ts';
 import { type Service, tunnelServices } from './service-ports.ts';
+import { startViews } from './views.ts';
 import { startWatch } from './watch.ts';
 
 /** One garbage-collection round: a container that vanished without DEL holds its addresses no longer. */
@@ -57,6 +58,8 @@ export interface NetdOptions {
   readonly vxlanPort: number;
   /** Of the kernel's connection tracking, how much one container and one tenant may take. */
   readonly flowLimits: FlowLimits;
+  /** Whether this node has an lxcfs. */
+  readonly views: boolean;
   readonly checkpoint: Checkpoint;
   /** By which switches open and end. */
   readonly clock: Clock;
@@ -120,6 +123,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     vxlanPort: options.vxlanPort,
     flowLimits: options.flowLimits,
     limits: limits.endpoints,
+    views: { enabled: options.views },
     view: () => cluster.current(),
     facts: () => facts,
     plane: () => plane.current(),
@@ -146,6 +150,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     log,
   );
   const probes = createProbeKeeper(netd, options.server);
+  const views = await startViews({ ...options, enabled: options.views, endpoints: () => registry.all() });
   const watch = await startWatch({
     ...{ store, registry, nft: kernel.nft, table: () => facts?.table, log },
   });
@@ -157,7 +162,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   );
   const api = await serveLocal(
     path.join(options.runDir, 'netd.sock'),
-    [...watch.routes, ...netdRoutes(netd, limits, reconciler, metrics)],
+    [...watch.routes, ...views.routes, ...netdRoutes(netd, limits, reconciler, metrics)],
     log,
   );
 
@@ -175,6 +180,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
       stopping.abort();
       await api.close();
       await limits.stop();
+      await views.close();
       await watch.close();
       await reconciler.stop();
       await probes.close();

@@ -14,6 +14,7 @@ PACKAGES=(
   libbpf1 bpftool                                    # the eBPF plane
   containerd runc crun conmon podman                 # runtimes
   containernetworking-plugins                        # loopback, and the reference for comparisons
+  lxcfs                                              # containers' own figures in /proc
   util-linux procps ca-certificates                  # nsenter, mount, sysctl; roots of trust
   # to build
   clang llvm libbpf-dev gcc libc6-dev make git

@@ -35,6 +35,7 @@ export function netd(args: readonly string[]): Promise<number> {
         perTenant: config.network.conntrackPerTenant,
         newPerSecond: config.network.newFlowsPerSecond,
       },
+      views: config.views.lxcfs === 'on',
       cooldownMs: config.network.addressCooldownSeconds * 1_000,
       clock: clockOf(process.env['SLUICE_CLOCK_SHIFT']),
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),

@@ -6,6 +6,7 @@ import { isAlive, stopProcess } from '../../linux/process.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { NodeName } from '../../model/names.ts';
 import { removeNode } from '../../netd/remove.ts';
+import { removeViews } from '../../netd/views.ts';
 import { bpffsOf } from '../../tagqueue/pins.ts';
 import { removePlane } from '../../tagqueue/remove.ts';
 import { daemonLockOf, daemonRuns } from '../daemon-lock.ts';
@@ -39,6 +40,9 @@ export async function down(node: NodeName, places: Places): Promise<DownReport> 
   const network = await attempt('the network', failed, () => removeNode(node, places.stateDir));
   removed.push(...(network?.removed ?? []));
   failed.push(...(network?.failed ?? []));
+  await attempt('the views of containers', failed, async () => {
+    if (await removeViews(node, places.runDir)) removed.push('lxcfs');
+  });
   await attempt('the fence', failed, async () => {
     const found = await removePlane(node, places.runDir, places.stateDir);
     if (found) removed.push('eBPF programs, maps and their pins');

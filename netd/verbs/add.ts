@@ -34,6 +34,7 @@ export function add(netd: Netd, request: AttachRequest, call: RelayedCall): Prom
     });
     const own = view.nodes.get(attach.facts.node)?.uplinkAddress;
     refuseServicePorts(request.wishes.ports, netd.services(), own);
+    refuseViews(netd, request);
     await makeWay(netd, attach, request);
     using netns = openContainerNetns(request, call);
     const { endpoint, reservation } = designEndpoint({
@@ -55,6 +56,16 @@ function refuseUncarried({ nics }: Endpoint, { plane }: AttachContext): void {
     'unsupported_field',
     'ipv6: true is not supported on this node: its fence is the plane nfqueue, which carries no internal IPv6',
     'use the eBPF plane here (tagqueue.plane), or a network without ipv6',
+  );
+}
+
+/** Figures that are not its own would be taken for its own. */
+function refuseViews({ views }: Netd, { wishes }: AttachRequest): void {
+  if (!wishes.views || views.enabled) return;
+  throw new SluiceError(
+    'unsupported_field',
+    'views: true is not supported on this node: its configuration has views.lxcfs off',
+    'set views.lxcfs: on in sluice.yaml and restart netd, or use a network without views',
   );
 }
 

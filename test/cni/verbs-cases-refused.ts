@@ -23,6 +23,7 @@ export const REFUSALS: Refusal[] = [
     103,
     /trust/,
   ],
+  ['its own figures on a node without lxcfs', { conf: { views: true } }, 2, /views\.lxcfs off/],
   ['no tenant from anywhere', { conf: { tenant: undefined } }, 103, /tenant/],
   ['CNI_ARGS with an unknown key', { args: 'COLOUR=red' }, 4, /COLOUR/],
   ['CNI_ARGS that name two tenants', { args: 'SLUICE_TENANT=blue;SLUICE_TENANT=green' }, 4, /SLUICE_TENANT/],

@@ -42,6 +42,7 @@ const keys = [
     'external',
     'internal',
     'ipv6',
+    'views',
     'sticky',
     'static',
   ],

@@ -22,10 +22,23 @@ export interface PodConfig {
   readonly linux?: { readonly cgroupParent: string };
 }
 
-interface ContainerConfig {
+export interface ContainerConfig {
   readonly metadata: { readonly name: string; readonly attempt: number };
   readonly image: { readonly image: string };
   readonly command: readonly string[];
+  readonly mounts?: readonly {
+    readonly containerPath: string;
+    readonly hostPath: string;
+    readonly readonly: boolean;
+  }[];
+  readonly linux?: {
+    readonly resources?: {
+      readonly cpuPeriod: number;
+      readonly cpuQuota: number;
+      readonly memoryLimitInBytes: number;
+    };
+    readonly securityContext?: { readonly namespaceOptions: { readonly pid: 'POD' | 'CONTAINER' } };
+  };
 }
 
 /** Request and response of every call: cri.proto, in camel case. */
