@@ -11,7 +11,7 @@ import type { CgroupKeeper, CgroupLimits, CgroupStatistics, ContainerCgroup } fr
 import { blockDriver } from './block.ts';
 import { cpuDriver } from './cpu.ts';
 import { cpusetDriver } from './cpuset.ts';
-import { type Carrying, type Driver, type Notes, openNotes, type Place } from './driver.ts';
+import { type Carrying, type Driver, type Notes, openNotes } from './driver.ts';
 import { blockFilesV1, cpuFilesV1 } from './files-v1.ts';
 import { blockFilesV2, cpuFilesV2 } from './files-v2.ts';
 import { createFinder } from './find.ts';
@@ -50,18 +50,19 @@ export function openCgroupKeeper({
   const drivers = driversOf(hierarchies.byController, reclaimMs);
   const version = [...hierarchies.byController.values()].some((one) => one.version === 1) ? 1 : 2;
 
-  /** Whoever sets limits reads them before and after. */
+  /** Whoever sets limits reads them afterwards, and looks at them again and again. */
   const disks = new WeakMap<ContainerCgroup, { at: number; found: Promise<readonly string[]> }>();
 
-  function placeIn(group: ContainerCgroup, directory: string, mayKill = false): Place {
-    const find = (): Promise<readonly string[]> => {
-      const known = disks.get(group);
-      if (known !== undefined && performance.now() - known.at < DISKS_FRESH_MS) return known.found;
-      const found = disksOf(processesOf(group, directory));
-      disks.set(group, { at: performance.now(), found });
-      return found;
-    };
-    return { directory, mayKill, disks: find };
+  function findDisks(group: ContainerCgroup, directory: string): Promise<readonly string[]> {
+    const found = disksOf(processesOf(group, directory));
+    disks.set(group, { at: performance.now(), found });
+    return found;
+  }
+
+  function knownDisks(group: ContainerCgroup, directory: string): Promise<readonly string[]> {
+    const known = disks.get(group);
+    const isFresh = known !== undefined && performance.now() - known.at < DISKS_FRESH_MS;
+    return isFresh ? known.found : findDisks(group, directory);
   }
 
   function processesOf({ pid }: ContainerCgroup, directory: string): number[] {
@@ -80,7 +81,9 @@ export function openCgroupKeeper({
       const why = whyLacking(hierarchies, { controller, directory, group });
       if (why !== undefined) noteAll(own, why, how.notes);
       else if (directory !== undefined) {
-        plan.push(await driver.prepare(placeIn(group, directory, how.mayKill), own, how.notes));
+        // What it has mounted a moment ago is held, too.
+        const place = { directory, mayKill: how.mayKill, disks: () => findDisks(group, directory) };
+        plan.push(await driver.prepare(place, own, how.notes));
       }
     }
     if (there === 0) throw gone(group);
@@ -96,7 +99,10 @@ export function openCgroupKeeper({
       const all: CgroupLimits[] = [];
       for (const [controller, driver] of drivers) {
         const directory = finder.directoryOf(group, controller);
-        if (directory !== undefined) all.push(await driver.read(placeIn(group, directory)));
+        if (directory !== undefined) {
+          const known = (): Promise<readonly string[]> => knownDisks(group, directory);
+          all.push(await driver.read({ directory, mayKill: false, disks: known }));
+        }
       }
       if (all.length === 0) throw gone(group);
       return Object.assign({}, ...all) as CgroupLimits;
