@@ -39,6 +39,12 @@ const lost = (carrier: string): RowKind => ({
   ...{ unit: 'packets', goal: atMost(0), title: `lost while keys change every second, carrier ${carrier}` },
 });
 const exactly = (within: number): Goal => ({ op: '±', bound: 1, within });
+const held = (what: string): RowKind => ({
+  ...{ unit: 'ratio', goal: exactly(0.02), title: `${what}, measured / target, worst way` },
+});
+const firstSecond = (rate: string): RowKind => ({
+  ...{ unit: 'ratio', goal: exactly(0.1), title: `${rate}: first second / target, worst way` },
+});
 const cni = (goal: Goal, title: string): RowKind => ({ unit: 'ms', goal, title });
 
 export const ROWS = {
@@ -68,6 +74,21 @@ export const ROWS = {
   'P5.del.port': cni(atMost(14), 'DEL p50, one published port'),
   'P5.add.8': cni(belowBaseline, 'ADD p50, 8 at once'),
   'P5.add.64': cni(belowBaseline, 'ADD p50, 64 at once'),
+  'P7.in.10Mbit': held('10 Mbit/s in'),
+  'P7.in.100Mbit': held('100 Mbit/s in'),
+  'P7.in.1Gbit': held('1 Gbit/s in'),
+  'P7.in.5Gbit': held('5 Gbit/s in'),
+  'P7.out.10Mbit': held('10 Mbit/s out'),
+  'P7.out.100Mbit': held('100 Mbit/s out'),
+  'P7.out.1Gbit': held('1 Gbit/s out'),
+  'P7.out.5Gbit': held('5 Gbit/s out'),
+  'P7.first.10Mbit': firstSecond('10 Mbit/s'),
+  'P7.first.100Mbit': firstSecond('100 Mbit/s'),
+  'P7.first.1Gbit': firstSecond('1 Gbit/s'),
+  'P7.first.5Gbit': firstSecond('5 Gbit/s'),
+  'P7.change': { unit: 'ms', goal: atMost(50), title: 'live change under TCP: until the new rate holds' },
+  'P7.ping': { unit: 'ms', goal: atMost(40), title: 'ping p95 under saturated 10 Mbit/s' },
+  'P7.switch': { unit: 'ms', goal: atMost(500), title: 'switch on 200 containers: until last read-back' },
   'G1.connect': connections(atLeast(0.5), 'guarded / not guarded'),
   'G1.rr': rr(atMost(1.05), 'guarded / not guarded'),
   'G1.tcp': tcp(atLeast(0.95), 'guarded / not guarded'),

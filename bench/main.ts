@@ -9,6 +9,7 @@ import { measureMemory } from './memory/suite.ts';
 import { measureUserland } from './nfqueue/suite.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { measurePaths } from './paths/suite.ts';
+import { measureRates } from './rates/suite.ts';
 import { measureRotation } from './rotation/suite.ts';
 import { type Row, rowOf } from './rows.ts';
 import type { Suite } from './suite.ts';
@@ -18,6 +19,7 @@ const SUITES: readonly Suite[] = [
   measurePaths,
   measureUserland,
   measureVerbs,
+  measureRates,
   measureGuard,
   measureMemory,
   measureLimits,

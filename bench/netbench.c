@@ -12,26 +12,13 @@
  * before the near end needs it, and nothing has to wait or guess. Prints one JSON object. Ends by itself.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/sock_diag.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include "ends.h"
 
 enum {
   MESSAGE_BYTES = 64,
@@ -49,66 +36,6 @@ enum {
   /* Nothing has come for so long after the last was sent: what is missing is lost. */
   SILENCE_MS = 500,
 };
-
-struct ends {
-  const char *from_netns;
-  const char *to_netns;
-  struct sockaddr_in to;
-  double seconds;
-  int cpu_from;
-  int cpu_to;
-};
-
-static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *format, ...) {
-  int error = errno;
-  va_list arguments;
-  va_start(arguments, format);
-  fputs("netbench: ", stderr);
-  vfprintf(stderr, format, arguments);
-  va_end(arguments);
-  fprintf(stderr, ": %s\n", strerror(error));
-  exit(1);
-}
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
-static void enter(const char *netns) {
-  int fd = open(netns, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail("cannot open the namespace %s", netns);
-  if (setns(fd, CLONE_NEWNET)) fail("cannot enter the namespace %s", netns);
-  close(fd);
-}
-
-static int new_socket(int type) {
-  int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-  if (fd < 0) fail("cannot open a socket");
-  return fd;
-}
-
-/* Binds to a free port of the address, and leaves that port in `address`. */
-static void bind_free(int fd, struct sockaddr_in *address) {
-  socklen_t length = sizeof(*address);
-  if (bind(fd, (struct sockaddr *)address, length)) fail("cannot bind %s", inet_ntoa(address->sin_addr));
-  if (getsockname(fd, (struct sockaddr *)address, &length)) fail("cannot learn the port");
-}
-
-/* A process of its own, as the two containers would be; it does not outlive this one. */
-static pid_t fork_onto(int cpu_parent, int cpu_child) {
-  fflush(NULL);
-  pid_t child = fork();
-  if (child < 0) fail("cannot fork");
-  if (child == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
-
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  CPU_SET(child == 0 ? cpu_child : cpu_parent, &cpus);
-  if (sched_setaffinity(0, sizeof(cpus), &cpus)) fail("cannot choose the CPU");
-  return child;
-}
 
 static int by_size(const void *left, const void *right) {
   float a = *(const float *)left, b = *(const float *)right;
@@ -353,14 +280,6 @@ static void measure_gaps(struct ends *ends) {
   printf("{\"sent\":%u,\"lost\":%u,\"twice\":%u,\"overflowed\":%u}\n", shared->sent, shared->sent - received,
          twice, overflowed(sink));
   free(seen);
-}
-
-static int parse_int(const char *text, int most) {
-  char *end;
-  long value = strtol(text, &end, 10);
-  errno = EINVAL;
-  if (end == text || *end || value < 0 || value > most) fail("'%s' is not a number from 0 to %d", text, most);
-  return (int)value;
 }
 
 int main(int count, char **words) {
