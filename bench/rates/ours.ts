@@ -39,10 +39,11 @@ async function attach(lab: Lab, name: string, limits: Limits): Promise<Limited> 
   return {
     end: endOf(container),
     change: async ({ in: into, out }) => {
-      await netd.request('PUT', `/v1/limits/${container.id}`, {
+      const limits = {
         ...(into !== undefined && { 'net.internal.in': into }),
         ...(out !== undefined && { 'net.internal.out': out }),
-      });
+      };
+      await netd.request('PUT', `/v1/limits/${container.id}`, { limits });
     },
     remove: async () => {
       netd.close();
