@@ -13,6 +13,7 @@ import { measureRates } from './rates/suite.ts';
 import { measureRotation } from './rotation/suite.ts';
 import { type Row, rowOf } from './rows.ts';
 import type { Suite } from './suite.ts';
+import { measureSwitch } from './switch/suite.ts';
 import { renderTable } from './table.ts';
 
 const SUITES: readonly Suite[] = [
@@ -20,6 +21,7 @@ const SUITES: readonly Suite[] = [
   measureUserland,
   measureVerbs,
   measureRates,
+  measureSwitch,
   measureGuard,
   measureMemory,
   measureLimits,

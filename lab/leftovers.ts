@@ -1,5 +1,6 @@
 /** Takes away what is there of a lab, whether this process built it or one that was killed. */
 import * as z from 'zod';
+import { removeCgroup } from '../linux/cgroups.ts';
 import { namesIn } from '../linux/directories.ts';
 import { readTextIfThere, removeIfThere, writeAtomically } from '../linux/files.ts';
 import { unmountBelow } from '../linux/mounts.ts';
@@ -7,7 +8,7 @@ import { identify, isAlive, type ProcessId, processesInNetns, stopProcess } from
 import { removeTree } from '../linux/tree.ts';
 import { SluiceError } from '../model/errors.ts';
 import { netnsPath, removeNetwork } from './network.ts';
-import { belongsTo, NETNS_DIRECTORY, type Topology } from './topology.ts';
+import { belongsTo, groupOf, NETNS_DIRECTORY, type Topology } from './topology.ts';
 
 const ProcessRecord = z.object({ pid: z.int(), startedAt: z.int() });
 const OWNER = 'owner.json';
@@ -56,6 +57,7 @@ export async function removeLab(
     await attempt(`process ${file}`, () => endRecorded(`${directory}/${DAEMONS}/${file}`));
   }
   await attempt('processes', () => endInhabitants(prefix));
+  await attempt('control groups', () => removeCgroup(groupOf(prefix)));
   await attempt('namespaces', () => removeNetwork(prefix));
   await attempt('mounts', () => unmountBelow(directory));
   await attempt('files', () => removeTree(directory));

@@ -85,6 +85,11 @@ export function namespaceOf(prefix: string, what: string): string {
   return `${prefix}.${what}`;
 }
 
+/** The control group in which the lab's containers have theirs, from the root of each hierarchy. */
+export function groupOf(prefix: string): string {
+  return `/sluice-lab-${prefix}`;
+}
+
 export function belongsTo(prefix: string, namespace: string): boolean {
   return namespace.startsWith(`${prefix}.`);
 }

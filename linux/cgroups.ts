@@ -1,5 +1,41 @@
-/** Taking empty control groups away, whichever hierarchies the machine has (cgroups(7)). */
-import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
+/** Making control groups and taking empty ones away, whichever hierarchies the machine has (cgroups(7)). */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+
+/**
+ * Makes a group, and those around it, in every hierarchy. One that is there already is no error.
+ * @param name  such as '/sluice-sample/web', from the root of the hierarchy
+ * @returns its folder in each
+ */
+export function makeCgroup(name: string): string[] {
+  const parts = name.split('/').filter((one) => one !== '');
+  return hierarchies().map((root) =>
+    parts.reduce((around, part) => {
+      handOn(around);
+      const group = `${around}/${part}`;
+      mkdirSync(group, { recursive: true });
+      inheritCpus(group);
+      return group;
+    }, root),
+  );
+}
+
+/** On v2 a group has the controllers that the one around it hands on. */
+function handOn(group: string): void {
+  if (!existsSync(`${group}/cgroup.controllers`)) return;
+  const controllers = readFileSync(`${group}/cgroup.controllers`, 'utf8').trim();
+  if (controllers === '') return;
+  const wanted = controllers.split(' ').map((one) => `+${one}`);
+  writeFileSync(`${group}/cgroup.subtree_control`, wanted.join(' '));
+}
+
+/** On v1 a group without CPUs and memory nodes of its own takes no process. */
+function inheritCpus(group: string): void {
+  for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+    if (!existsSync(`${group}/../tasks`) || !existsSync(`${group}/${file}`)) continue;
+    if (readFileSync(`${group}/${file}`, 'utf8').trim() !== '') continue;
+    writeFileSync(`${group}/${file}`, readFileSync(`${group}/../${file}`, 'utf8'));
+  }
+}
 
 /**
  * Removes a group and those in it from every hierarchy. Groups that still hold processes stay; groups that are not

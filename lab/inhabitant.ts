@@ -1,0 +1,32 @@
+/** Gives a container of a lab what a runtime gives: a first process in its network, and control groups of its own. */
+import { makeCgroup } from '../linux/cgroups.ts';
+import { readTextIfThere } from '../linux/files.ts';
+import { type Argv, type Daemon, startDaemon } from '../linux/process.ts';
+import type { Lab, LabContainer } from './lab.ts';
+import { groupOf } from './topology.ts';
+
+export interface Inhabitant extends Daemon {
+  /** What a file of its groups says, such as pids.max, whichever hierarchy has it; undefined where none has. */
+  kernel(file: string): string | undefined;
+}
+
+/** In its groups before it is in the container's network: whoever finds it there finds it whole. */
+const ENTER = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"';
+
+/**
+ * The lab takes processes and groups away when it is closed.
+ * @param argv  what runs in the container; default: something that sleeps
+ */
+export async function inhabit(
+  { prefix }: Pick<Lab, 'prefix'>,
+  { id, netns }: Pick<LabContainer, 'id' | 'netns'>,
+  argv: Argv = ['sleep', 'infinity'],
+): Promise<Inhabitant> {
+  // Called after the container, as runtimes do.
+  const groups = makeCgroup(`${groupOf(prefix)}/${id}`);
+  const enter = ['sh', '-c', ENTER, 'sh', ...groups, '--'] as const;
+  const daemon = await startDaemon([...enter, 'nsenter', `--net=${netns}`, '--', ...argv]);
+  const kernel = (file: string): string | undefined =>
+    groups.map((group) => readTextIfThere(`${group}/${file}`)?.trim()).find((text) => text !== undefined);
+  return { ...daemon, kernel };
+}
