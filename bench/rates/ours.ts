@@ -1,23 +1,27 @@
 /** Two nodes of ours: rates are asked for as a runtime does, and changed as an operator would. */
 import type { Lab, LabContainer } from '../../lab/lab.ts';
 import { localClient } from '../../linux/api-client.ts';
+import { runOk } from '../../linux/process.ts';
 import type { IfName } from '../../model/names.ts';
-import { proveFlow } from '../paths/plain.ts';
+import { inside } from '../inside.ts';
 import type { Limited, Limits, Site } from './sites.ts';
 import type { End } from './traffic.ts';
 
 const TENANT = 'blue';
-const IF_NAME = 'eth1' as IfName;
+/** The runtime's rates are those of the primary interface, so that has to be the internal one, as under Kubernetes. */
+const CONF = { primary: 'internal' } as const;
+const IF_NAME = 'eth0' as IfName;
 /** What containerd sends, whatever the rate: the node has to choose its own (docs/rates.md). */
 const BURST = 4_294_967_295;
 
 export async function buildOurs(lab: Lab): Promise<Site> {
   await lab.start();
   await lab.tenant(TENANT);
-  const neighbour = await lab.container('a', TENANT, 'neighbour');
-  const remote = await lab.container('b', TENANT, 'remote');
-  for (const to of [neighbour, remote]) await proveFlow({ from: neighbour, to });
-  const peers = { samehost: endOf(neighbour), twohosts: endOf(remote) };
+  const peers = {
+    samehost: endOf(await lab.container('a', TENANT, 'neighbour', { conf: CONF })),
+    twohosts: endOf(await lab.container('b', TENANT, 'remote', { conf: CONF })),
+  };
+  await ping(peers.samehost, peers.twohosts);
   let count = 0;
   return {
     peer: (distance) => peers[distance],
@@ -34,7 +38,10 @@ async function attach(lab: Lab, name: string, limits: Limits): Promise<Limited> 
     ...(ingressRate !== undefined && { ingressRate, ingressBurst: BURST }),
     ...(egressRate !== undefined && { egressRate, egressBurst: BURST }),
   };
-  const container = await lab.container('a', TENANT, name, { runtimeConfig: { bandwidth } });
+  const container = await lab.container('a', TENANT, name, {
+    conf: CONF,
+    runtimeConfig: { bandwidth },
+  });
   const netd = localClient(`${lab.node('a').runDir}/netd.sock`);
   return {
     end: endOf(container),
@@ -52,6 +59,12 @@ async function attach(lab: Lab, name: string, limits: Limits): Promise<Limited> 
   };
 }
 
-function endOf({ netns, internal }: LabContainer): End {
-  return { netns, address: internal, ifName: IF_NAME };
+/** The address of the primary interface comes first. */
+function endOf({ netns, external: primary }: LabContainer): End {
+  return { netns, address: primary, ifName: IF_NAME };
+}
+
+/** The route to the other node is there. @throws SluiceError `program_failed` */
+async function ping(from: End, { address }: End): Promise<void> {
+  await runOk(inside(from, ['ping', '-q', '-c', '1', '-w', '5', address]));
 }
