@@ -1,5 +1,5 @@
 /** Gives a container of a lab what a runtime gives: a first process in its network, and control groups of its own. */
-import { makeCgroup } from '../linux/cgroups.ts';
+import { makeCgroup, writeCgroup } from '../linux/cgroups.ts';
 import { readTextIfThere } from '../linux/files.ts';
 import { type Argv, type Daemon, startDaemon } from '../linux/process.ts';
 import type { Lab, LabContainer } from './lab.ts';
@@ -8,6 +8,8 @@ import { groupOf } from './topology.ts';
 export interface Inhabitant extends Daemon {
   /** What a file of its groups says, such as pids.max, whichever hierarchy has it; undefined where none has. */
   kernel(file: string): string | undefined;
+  /** Writes such a file past everybody. */
+  change(file: string, text: string): void;
 }
 
 /** In its groups before it is in the container's network: whoever finds it there finds it whole. */
@@ -28,5 +30,6 @@ export async function inhabit(
   const daemon = await startDaemon([...enter, 'nsenter', `--net=${netns}`, '--', ...argv]);
   const kernel = (file: string): string | undefined =>
     groups.map((group) => readTextIfThere(`${group}/${file}`)?.trim()).find((text) => text !== undefined);
-  return { ...daemon, kernel };
+  const change = (file: string, text: string): void => writeCgroup(groups, file, text);
+  return { ...daemon, kernel, change };
 }

@@ -19,6 +19,11 @@ export function makeCgroup(name: string): string[] {
   );
 }
 
+/** @param folders  of a group, of which those that have the file are written to */
+export function writeCgroup(folders: readonly string[], file: string, text: string): void {
+  for (const folder of folders) if (existsSync(`${folder}/${file}`)) writeFileSync(`${folder}/${file}`, text);
+}
+
 /** On v2 a group has the controllers that the one around it hands on. */
 function handOn(group: string): void {
   if (!existsSync(`${group}/cgroup.controllers`)) return;

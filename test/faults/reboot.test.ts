@@ -1,15 +1,11 @@
 /** A reboot: what is on disk is there, everything in the kernel is gone. No address stays held by what died. */
 import { createLab, type Lab } from '../../lab/lab.ts';
-import { batch, netnsPath } from '../../lab/network.ts';
+import { batch } from '../../lab/network.ts';
 import type { LabNode } from '../../lab/node.ts';
-import { unmountBelow } from '../../linux/mounts.ts';
 import { run } from '../../linux/process.ts';
-import { removeTree } from '../../linux/tree.ts';
 import { endpointsOf, residue, type Sandbox, type VerbsLab, verbsOn } from '../cni/verbs-lab.ts';
-import { expectConsistent, killNow, processOf, report, supervisorOf, until } from './crashes.ts';
-
-/** As `sluice up` had it; the wire's ports are numbered, and 0 is the internet's (lab/network.ts). */
-const PORT_OF_A = 'port1';
+import { expectConsistent, report, until } from './crashes.ts';
+import { reboot } from './power.ts';
 
 let lab: Lab;
 let node: LabNode;
@@ -36,7 +32,7 @@ it('holds no address of what is gone, keeps what is reserved, and attaches and f
   const { ips: keptIps } = await verbs.done('ADD', kept, sticky);
   const peer = await lab.container('b', 'blue', 'peer');
 
-  await reboot([...gone, kept]);
+  await reboot(lab, node, [...gone, kept]);
   await node.start({ listen: '192.0.2.1:7070' });
   await until('netd has forgotten the dead', async () => (await endpointsOf(node)).length === 0);
   expect(await residue(node)).toEqual(empty);
@@ -67,50 +63,12 @@ it('holds no address of what is gone, keeps what is reserved, and attaches and f
 it('takes DEL for containers from before the reboot, however early it comes', async () => {
   const gone = await verbs.sandbox();
   await verbs.done('ADD', gone);
-  await reboot([gone]);
+  await reboot(lab, node, [gone]);
   await node.start({ listen: '192.0.2.1:7070' });
   expect(await verbs.cni('DEL', { id: gone.id, netns: '' })).toEqual({ code: 0, json: undefined });
   expect(await endpointsOf(node)).toEqual([]);
   report('DEL after a reboot', 1, 1);
 });
-
-/** Power off: no daemon can say good-bye. Power on: the uplink is there, and nothing else. */
-async function reboot(containers: readonly Sandbox[]): Promise<void> {
-  const daemons = (['server', 'tagqueue', 'netd'] as const).map((daemon) => processOf(node, daemon));
-  await killNow(supervisorOf(node));
-  for (const daemon of daemons) await killNow(daemon).catch(() => undefined);
-  await node.stop();
-  await batch(
-    [...containers.map(({ namespace }) => namespace), node.namespace].map((name) => `netns delete ${name}`),
-  );
-  unmountBelow(node.runDir);
-  removeTree(node.runDir);
-
-  const wire = `${lab.prefix}.wire`;
-  await batch([`netns add ${node.namespace}`]);
-  // The old port goes with the old namespace, a moment later.
-  await until(
-    'the old uplink is gone',
-    async () => (await run(['ip', '-n', wire, 'link', 'show', PORT_OF_A])).code !== 0,
-  );
-  await batch(
-    [
-      `link add ${PORT_OF_A} type veth peer name up0 netns ${node.namespace}`,
-      `link set ${PORT_OF_A} master wire up`,
-    ],
-    wire,
-  );
-  await batch(
-    [
-      'link set lo up',
-      `addr add ${node.address}/24 dev up0`,
-      'link set up0 up',
-      'route add default via 192.0.2.254',
-    ],
-    node.namespace,
-  );
-  expect(netnsPath(node.namespace)).toBe(node.netns);
-}
 
 async function reaches({ namespace }: Sandbox, address: string): Promise<boolean> {
   return (
