@@ -12,6 +12,7 @@ import {
   planTree,
   rateOfQueue,
   shareOf,
+  strayRates,
   type TenantShare,
   type WantedPort,
   type WantedTree,
@@ -121,14 +122,16 @@ async function indexesOf(route: Netlink): Promise<Map<IfName, number>> {
 }
 
 interface LedPort extends KnownPort {
+  readonly ifindex: number;
   readonly minor: number;
 }
 
 /** The ports that are led through a tree. */
 function ledThrough(tree: SeenTree, known: readonly KnownPort[], indexes: Map<IfName, number>): LedPort[] {
   return known.flatMap((port) => {
-    const minor = tree.ports.get(indexes.get(port.hostIf) ?? 0) ?? 0;
-    return port.side === tree.id.side && minor !== 0 ? [{ ...port, minor }] : [];
+    const ifindex = indexes.get(port.hostIf) ?? 0;
+    const minor = tree.ports.get(ifindex) ?? 0;
+    return port.side === tree.id.side && minor !== 0 ? [{ ...port, ifindex, minor }] : [];
   });
 }
 
@@ -138,10 +141,12 @@ async function read(route: Netlink, site: RateSite): Promise<NodeRates> {
   const tenants = new Map<string, TenantRates>();
   for (const tree of await observeTrees(route, site)) {
     const { side, direction } = tree.id;
-    for (const port of ledThrough(tree, site.known(), indexes)) {
-      const { hostIf, tenant } = port;
+    const led = ledThrough(tree, site.known(), indexes);
+    const stray = strayRates(remembered(tree, led, site), tree);
+    for (const port of led) {
+      const { hostIf, tenant, minor } = port;
       const before = ports.get(hostIf) ?? { hostIf, side, tenant, in: null, out: null };
-      ports.set(hostIf, { ...before, [direction]: rateOf(tree, port) });
+      ports.set(hostIf, { ...before, [direction]: stray.get(minor) ?? rateOf(tree, port) });
       const { aggregate, borrow } = shareAbove(tree, port);
       const key = `${tenant}/${side}`;
       const other = tenants.get(key) ?? { tenant, side, in: null, out: null, borrow };
@@ -149,6 +154,13 @@ async function read(route: Netlink, site: RateSite): Promise<NodeRates> {
     }
   }
   return { ports: [...ports.values()].filter(isLimited), tenants: [...tenants.values()].filter(isLimited) };
+}
+
+/** What the tree was told, as far as it remembers: rates stand in the queues, shares in the tenants' classes. */
+function remembered(tree: SeenTree, led: readonly LedPort[], site: RateSite): WantedTree {
+  const ports = led.map((port) => ({ ...port, rate: rateOf(tree, port) }));
+  const tenants = new Map(led.map((port) => [port.tenant, shareAbove(tree, port)]));
+  return { ports, tenants, mtu: site.mtu(tree.id.side) };
 }
 
 const isLimited = (rates: Rates): boolean => rates.in !== null || rates.out !== null;

@@ -9,6 +9,7 @@ import {
   planTree,
   rateOfQueue,
   shareOf,
+  strayRates,
   type TenantShare,
   type TreePlan,
   type WantedTree,
@@ -79,6 +80,22 @@ describe('the plan of a tree', () => {
         const seen = lost ? { ...before, root: false, classes: new Map() } : before;
         const after = applied(seen, planTree(second, seen));
         expect(isEmpty(planTree(second, after))).toBe(true);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('finds every class that somebody else has changed, and no other', () => {
+    const rate = fc.integer({ min: 1e5, max: 1e12 });
+    fc.assert(
+      fc.property(trees, rate, fc.nat(), (tree, other, index) => {
+        const held = applied(EMPTY, planTree(tree, EMPTY));
+        expect(strayRates(tree, held)).toEqual(new Map());
+        const leaves = [...held.classes.values()].filter(({ parent }) => parent !== undefined);
+        const victim = leaves[index % (leaves.length || 1)];
+        fc.pre(victim !== undefined && Math.abs(victim.ceil - other) > 100);
+        const changed = new Map([...held.classes, [victim.minor, { ...victim, rate: other, ceil: other }]]);
+        expect(strayRates(tree, { ...held, classes: changed })).toEqual(new Map([[victim.minor, other * 8]]));
       }),
       { numRuns: 1_000 },
     );

@@ -148,6 +148,26 @@ export function planTree(wanted: WantedTree, observed: ObservedTree): TreePlan {
   };
 }
 
+/** Bytes a second: shares are remembered in whole bytes, and parts of them differ by as much. */
+const ROUNDING = 16;
+
+/**
+ * What ports get whose class somebody else has changed: not what their queues remember.
+ * @param remembered  what the tree was told last
+ * @returns bits a second, by class
+ */
+export function strayRates(remembered: WantedTree, observed: ObservedTree): Map<number, number> {
+  const differ = (one: number, other: number): boolean => Math.abs(one - other) > ROUNDING;
+  const stray = new Map<number, number>();
+  for (const { minor, parent, rate, ceil } of planTree(remembered, observed).classes) {
+    const present = observed.classes.get(minor);
+    if (parent === undefined || present === undefined) continue;
+    if (differ(present.ceil, ceil)) stray.set(minor, present.ceil * 8);
+    else if (differ(present.rate, rate)) stray.set(minor, present.rate * 8);
+  }
+  return stray;
+}
+
 const UNSHARED: TenantShare = { aggregate: null, borrow: false };
 const shareIn = ({ tenants }: WantedTree, tenant: TenantName): TenantShare => tenants.get(tenant) ?? UNSHARED;
 
