@@ -17,19 +17,26 @@ const SLOW_FROM_MS = 60_000;
 const LAST_SEARCH_MS = 5_000;
 /** Containers looked for at one time: each search may read all of /proc. */
 const SEARCHERS = 4;
-const SOON_MS = 20;
+/** Many that go at once are one change. */
+const SOON_MS = 100;
 
 export interface LimitsDriver {
   /** Something that limits depend on has changed. */
   request(): void;
-  /** The same, of containers that come and go: many at once are one change. */
-  requestSoon(): void;
+  /** A container has come: its rates are held already, its cgroup is looked for. */
+  attached(): void;
+  /** A container has gone: what is left of its rates can wait a little. */
+  released(): void;
   /** Waits for what is under way. What holds in the kernel goes on to hold. */
   stop(): Promise<void>;
 }
 
-/** @param settled  called whenever the kernel has been brought to what holds */
-export function driveLimits(keeper: LimitsKeeper, settled: () => void, log: Log): LimitsDriver {
+/** @param settled  called whenever the kernel was brought to what holds; with whether others than containers have changed */
+export function driveLimits(
+  keeper: LimitsKeeper,
+  settled: (urgent: boolean) => void,
+  log: Log,
+): LimitsDriver {
   const stopping = new AbortController();
   const alarm = createAlarm(stopping.signal);
   const search = createAlarm(stopping.signal);
@@ -45,8 +52,9 @@ export function driveLimits(keeper: LimitsKeeper, settled: () => void, log: Log)
         nextMs = Math.min(nextMs, times.nextMs);
         if (asked || full || times.changed) {
           asked = false;
+          const before = keeper.revision();
           await keeper.settle(full);
-          settled();
+          settled(times.changed || keeper.revision() !== before);
         }
       } catch (error) {
         asked = true;
@@ -90,22 +98,28 @@ export function driveLimits(keeper: LimitsKeeper, settled: () => void, log: Log)
     search.ring();
   }
 
-  let soon: NodeJS.Timeout | undefined;
-  function requestSoon(): void {
-    soon ??= setTimeout(() => {
-      soon = undefined;
-      request();
-    }, SOON_MS);
-  }
-
   const running = [keep(), seek()];
+  const later = createLater();
   return {
     request,
-    requestSoon,
+    attached: () => later('search', FIRST_SEARCH_MS, () => search.ring()),
+    released: () => later('settle', SOON_MS, request),
     async stop(): Promise<void> {
       stopping.abort();
-      clearTimeout(soon);
       await Promise.all(running);
     },
+  };
+}
+
+/** What is asked for several times before it is done is done once. */
+function createLater(): (what: string, ms: number, work: () => void) => void {
+  const waiting = new Set<string>();
+  return (what, ms, work) => {
+    if (waiting.has(what)) return;
+    waiting.add(what);
+    setTimeout(() => {
+      waiting.delete(what);
+      work();
+    }, ms).unref();
   };
 }

@@ -64,7 +64,7 @@ describe('the reporter of limits', () => {
     server.heard.length = 0;
     node.attach(anEndpoint(2));
     await node.round();
-    reporter.nudge();
+    reporter.nudge(true);
     const news = await hears('news', ({ containers }) => containers.length > 0);
     expect([news.whole, news.containers.map(({ subject }) => subject.containerId)]).toEqual([false, ['c2']]);
   });
@@ -72,7 +72,7 @@ describe('the reporter of limits', () => {
   it('tells a server all of it that has forgotten', async () => {
     server.heard.length = 0;
     server.forgetful = true;
-    reporter.nudge();
+    reporter.nudge(false);
     expect((await hears('all', ({ whole }) => whole)).containers).toHaveLength(2);
   });
 });

@@ -11,12 +11,16 @@ import type { Reports } from './report.ts';
 /** How often all is told, whether the server asks for it or not. */
 const WHOLE_EVERY_MS = 30_000;
 
+const LAZY_MS = 250;
 /** After a first failure; later ones wait longer. */
 const FIRST_PAUSE_MS = 50;
 
 export interface LimitsReporter {
-  /** There may be news. */
-  nudge(): void;
+  /**
+   * There may be news.
+   * @param urgent  whether somebody waits for it; of containers that come and go many are told together
+   */
+  nudge(urgent: boolean): void;
 }
 
 export function reportLimits(
@@ -34,6 +38,8 @@ export function reportLimits(
   /** Whether the server waits for all of it. */
   let asked = false;
   let pauseMs: number | undefined;
+  /** Whether the bell will be rung before long. */
+  let lazy = false;
 
   /** @returns whether the server wants to have all of it next */
   async function send(messages: readonly LimitsReport[]): Promise<boolean> {
@@ -80,9 +86,16 @@ export function reportLimits(
 
   void run();
   return {
-    nudge(): void {
+    nudge(urgent): void {
       nudged = true;
-      alarm.ring();
+      if (urgent) alarm.ring();
+      else if (!lazy) {
+        lazy = true;
+        setTimeout(() => {
+          lazy = false;
+          alarm.ring();
+        }, LAZY_MS).unref();
+      }
     },
   };
 }

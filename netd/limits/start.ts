@@ -36,12 +36,15 @@ export async function startLimits(options: LimitsOptions): Promise<RunningLimits
   const late = (): void => driver.request();
   const keeper = new LimitsKeeper({ ...options, records, switches, now: () => clock().wall, late });
   const reporter = reportLimits(createReports(keeper, node, options.capacity), server, node, signal, log);
-  const driver = driveLimits(keeper, () => reporter.nudge(), log);
+  const driver = driveLimits(keeper, (urgent) => reporter.nudge(urgent), log);
   return {
     keeper,
     endpoints: {
       admit: (endpoint) => keeper.admit(endpoint),
-      attached: () => driver.requestSoon(),
+      attached: () => {
+        driver.attached();
+        reporter.nudge(false);
+      },
       faultsOf: (endpoint) => keeper.faultsOf(endpoint),
       // The container is gone all the same, and the next round takes away what is left of its rates.
       release: (endpoint) =>
@@ -53,7 +56,7 @@ export async function startLimits(options: LimitsOptions): Promise<RunningLimits
               'limits of a container that is gone are still there',
             ),
           )
-          .then(() => driver.requestSoon()),
+          .then(() => driver.released()),
     },
     request: () => driver.request(),
     stop: () => driver.stop(),

@@ -79,7 +79,7 @@ function disposable<T extends { close(): void }>(client: T): T & Disposable {
 /** @returns the switch's id */
 async function open(forMs: number, select: object = { app: ['cart'] }): Promise<string> {
   using client = disposable(localClient(`${node.runDir}/server.sock`));
-  const request = { select, changes: CHANGES, forMs, reason: 'a test', force: true };
+  const request = { select, changes: CHANGES, forMs, reason: 'a test', force: true, all: true };
   const answer = (await client.request('POST', '/v1/switches', request)) as { switch: { id: string } };
   return answer.switch.id;
 }
