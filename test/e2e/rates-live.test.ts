@@ -8,8 +8,9 @@ import { openPacketSocket } from '../../linux/packet.ts';
 import { type Daemon, run } from '../../linux/process.ts';
 import { type Ipv4, type Mac, macOfAddress } from '../../model/addresses.ts';
 import type { ContainerId, IfName, TenantName } from '../../model/names.ts';
+import type { AccountId } from '../../model/usage.ts';
 import type { TenantRates } from '../../qos/contract.ts';
-import { killNow, processOf, until } from '../faults/crashes.ts';
+import { until } from '../faults/crashes.ts';
 import { ETHERTYPE, ipv4, udp } from '../frames.ts';
 import {
   countersOf,
@@ -34,7 +35,7 @@ let share: number;
 let daemons: Daemon[] = [];
 
 beforeAll(async () => {
-  lab = await createLab({ prefix: 'ratelive', nodes: ['a', 'b'] });
+  lab = await createLab({ prefix: 'ratelive', nodes: ['b', 'a'] });
   await lab.start();
   await lab.tenant('blue');
   [one, two, far] = await Promise.all([
@@ -72,32 +73,40 @@ describe('a live change', () => {
       const [from, to] = direction === 'out' ? [one, far] : [far, one];
       await shaper.want([{ container: one, side: 'internal', [direction]: 100e6 }]);
       const running = flow(from.namespace, to.internal, { seconds: 4, more: MORE });
-      const began = performance.now();
-      const steps: number[] = [];
-      for (const rate of [20e6, 200e6, null]) {
-        await after(1_000);
-        steps.push((performance.now() - began) / 1_000);
+      const held: number[] = [];
+      await after(100);
+      for (const rate of [100e6, 20e6, 200e6]) {
         await shaper.want([{ container: one, side: 'internal', [direction]: rate }]);
+        await after(100);
+        held.push((await rateWithin(800)) / rate);
       }
+      await shaper.want([]);
       const ran = await running;
-      const bins = ran.bins.filter(({ start }) => start < 3.9);
-      // From 200 ms after each change to the next one.
-      const held = [
-        ofRate(ran, 0, steps[0]! - 0.1, 100e6),
-        ofRate(ran, steps[0]! + 0.2, steps[1]! - 0.1, 20e6),
-        ofRate(ran, steps[1]! + 0.2, steps[2]! - 0.1, 200e6),
-      ];
-      const free = meanRate(ran, steps[2]! + 0.2, 3.9);
+      const free = meanRate(ran, 3.2, 3.9);
       process.stdout.write(
         `    ${direction}: ${held.map((one) => one.toFixed(3)).join(', ')} of 100, 20, 200 Mbit/s, then ${(free / 1e9).toFixed(1)} Gbit/s\n`,
       );
       expect(ran.error).toBeUndefined();
-      for (const figure of held) expect(Math.abs(figure - 1)).toBeLessThan(0.1);
+      for (const figure of held) expect(Math.abs(figure - 1)).toBeLessThan(0.05);
       expect(free).toBeGreaterThan(400e6);
+      const bins = ran.bins.filter(({ start }) => start < 3.9).map(({ bits_per_second }) => bits_per_second);
       expect(bins.length).toBeGreaterThan(35);
-      expect(bins.filter(({ bits_per_second }) => bits_per_second === 0)).toEqual([]);
+      // Nowhere 200 ms without anything.
+      expect(bins.filter((bin, index) => bin === 0 && bins[index - 1] === 0)).toEqual([]);
     },
   );
+
+  /**
+   * Frames that leave the queue, bits a second. What arrives at the application is no measure within a second: it waits
+   * for what was lost, and then comes at once.
+   */
+  async function rateWithin(ms: number): Promise<number> {
+    const through = async (): Promise<number> => (await shaper.keeper.statistics())[0]?.bytes ?? 0;
+    const [before, began] = [await through(), performance.now()];
+    await after(ms);
+    const bytes = (await through()) - before;
+    return (bytes * 8_000) / (performance.now() - began);
+  }
 
   it('is read back from the kernel, and lifting leaves nothing', async () => {
     await shaper.want([{ container: one, side: 'internal', in: 10e6, out: 10e6 }]);
@@ -215,17 +224,16 @@ describe('what is missing', () => {
     expect(await shaper.keeper.read()).toEqual(before);
   });
 
-  it('is no rate when netd dies and comes back, or binds its ports anew', async () => {
+  it('is no rate when a port is bound anew', async () => {
     await shaper.want([{ container: one, side: 'internal', in: 10e6, out: 10e6 }]);
     const before = await shaper.keeper.read();
-    const node = lab.node('a');
-    await killNow(processOf(node, 'netd'));
-    const ran = await flow(far.namespace, one.internal, { more: MORE });
-    expect(Math.abs(ofRate(ran, 0.5, 1.9, 10e6) - 1)).toBeLessThan(0.05);
-    await node.restart();
-    expect(await shaper.keeper.read()).toEqual(before);
     const port = [...shaper.plane.list().values()].find(({ inClass }) => inClass !== 0)!;
-    shaper.plane.bind(port, { container: one.id as ContainerId, ifName: 'eth1' as IfName });
+    const name = { container: one.id as ContainerId, ifName: 'eth1' as IfName };
+    shaper.plane.bind(port, name);
     expect(await shaper.keeper.read()).toEqual(before);
+    // The kernel gives indexes again: what another container had is not this one's.
+    shaper.plane.bind({ ...port, account: (port.account + 1n) as AccountId }, name);
+    expect(await shaper.keeper.read()).toEqual({ ports: [], tenants: [] });
+    shaper.plane.bind(port, name);
   });
 });

@@ -1,7 +1,9 @@
 /** Limits the containers of a lab's node as netd would, and measures what comes through. */
-import { join } from 'node:path';
+import type * as z from 'zod';
+import { thisCheckout } from '../../lab/checkout.ts';
 import type { LabContainer } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
+import { UPLINK } from '../../lab/topology.ts';
 import { localClient } from '../../linux/api-client.ts';
 import { NETLINK_ROUTE, openNetlink } from '../../linux/netlink.ts';
 import { inNetns, openNetns } from '../../linux/netns.ts';
@@ -21,6 +23,7 @@ import { tagqueueSocketOf } from '../../tagqueue/main.ts';
 import { openNfqueuePorts } from '../../tagqueue/nfqueue/ports.ts';
 import { AnyPlaneIds } from '../../tagqueue/plane-ids.ts';
 import { openPortPlane, type PortPlane } from '../../tagqueue/port-binding.ts';
+import { until } from '../faults/crashes.ts';
 
 export const IF_NAME = { external: 'eth0', internal: 'eth1' } as const satisfies Record<Side, string>;
 
@@ -40,20 +43,36 @@ export interface NodeShaper extends AsyncDisposable {
   want(wishes: readonly Wish[], tenants?: readonly TenantRates[]): Promise<void>;
 }
 
-/** @param owners  the node's containers, by tenant */
+/**
+ * From now on the node has no netd: it would put back what it knows of limits. Everything else of it stays, and
+ * tagqueue runs on.
+ * @param owners  the node's containers, by tenant
+ */
 export async function shaperOf(
   node: LabNode,
   owners: ReadonlyMap<LabContainer, string>,
 ): Promise<NodeShaper> {
-  const client = localClient(tagqueueSocketOf(node.runDir));
-  const ids = AnyPlaneIds.parse(await client.request('GET', '/v1/plane'));
-  client.close();
+  await node.stop();
+  const tagqueue = [thisCheckout().sluice, 'tagqueue', '--node', node.name, '--uplink', UPLINK] as const;
+  const daemon = await startDaemon(['nsenter', `--net=${node.netns}`, '--', ...tagqueue], {
+    ...{ env: node.env, logFile: node.logFile },
+  });
+  let ids: z.infer<typeof AnyPlaneIds> | undefined;
+  await until('tagqueue tells where the plane is', async () => {
+    ids = await askForPlane(node);
+    return ids !== undefined;
+  }).catch(async (error: unknown) => {
+    await daemon.stop();
+    throw error;
+  });
+  if (ids === undefined) throw new Error('tagqueue tells nothing');
+  const place = ids;
   using netns = openNetns(node.netns);
   const route = inNetns(netns, () => openNetlink(NETLINK_ROUTE));
   const plane = inNetns(netns, () =>
-    'nfqueue' in ids
-      ? openNfqueuePorts(ids.nfqueue.table, DEFAULT_MARK_MASK)
-      : openPortPlane(ids, DEFAULT_MARK_MASK),
+    'nfqueue' in place
+      ? openNfqueuePorts(place.nfqueue.table, DEFAULT_MARK_MASK)
+      : openPortPlane(place, DEFAULT_MARK_MASK),
   );
   const hostIf = ({ id }: LabContainer, side: Side): IfName =>
     hostEndName(node.name, id as ContainerId, IF_NAME.external as IfName, side);
@@ -92,8 +111,20 @@ export async function shaperOf(
       await keeper.close();
       plane[Symbol.dispose]();
       route.close();
+      await daemon.stop();
     },
   };
+}
+
+async function askForPlane({ runDir }: LabNode): Promise<z.infer<typeof AnyPlaneIds> | undefined> {
+  const client = localClient(tagqueueSocketOf(runDir));
+  try {
+    return AnyPlaneIds.parse(await client.request('GET', '/v1/plane').catch(() => undefined));
+  } catch {
+    return undefined;
+  } finally {
+    client.close();
+  }
 }
 
 export const inside = (namespace: string, ...argv: string[]): [string, ...string[]] => [
@@ -106,9 +137,7 @@ export const inside = (namespace: string, ...argv: string[]): [string, ...string
 
 /** A receiver of iperf3's traffic, until it is stopped. */
 export function listen(namespace: string, port = 5201): Promise<Daemon> {
-  return startDaemon(inside(namespace, 'iperf3', '-s', '-p', `${port}`, '-J', '-i', '0.1'), {
-    logFile: join('/tmp', `sluice-iperf-${namespace}-${port}.log`),
-  });
+  return startDaemon(inside(namespace, 'iperf3', '-s', '-p', `${port}`, '-J', '-i', '0.1'));
 }
 
 /** Seconds from the start. */
