@@ -27,8 +27,9 @@ const LARGEST_QUANTUM = 200_000;
 /**
  * The timer that wakes a class may be late by milliseconds on a busy machine, and what it could not save up until
  * then is lost: hence 10 ms of the rate. Slow classes may save up 64 KiB, as long as that is no more than 20 ms: 2 % of
- * their first second. Packets are cut to 4 ms of the rate, or each would make all others wait for its time, 52 ms for
- * 64 KiB at 10 Mbit. The queue holds 25 ms, and ten frames where the rate is very low.
+ * their first second. Packets are cut to 1 ms of the rate, or each would make all others wait for its time, 52 ms for
+ * 64 KiB at 10 Mbit; and those that wait when a rate is lowered to a tenth take ten times as long as they were to. The
+ * queue holds 25 ms, and ten frames where the rate is very low.
  * @param rate  bits a second
  * @param mtu  of the containers' interfaces, bytes
  */
@@ -37,7 +38,7 @@ export function shapeOf(rate: number, mtu: number): Shape {
   const millisecond = rate / 8_000;
   const bytes = (wanted: number, least: number, most: number): number =>
     Math.round(Math.max(least, Math.min(wanted, most)));
-  const longest = bytes(4 * millisecond, frame, LARGEST_PACKET);
+  const longest = bytes(millisecond, frame, LARGEST_PACKET);
   return {
     burst: bytes(Math.max(10 * millisecond, Math.min(65_536, 20 * millisecond)), 2 * frame, 1e9),
     quantum: bytes(4 * millisecond, frame, LARGEST_QUANTUM),
