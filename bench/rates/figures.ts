@@ -101,10 +101,12 @@ function holds(trace: Trace, fromMs: number, target: number): boolean {
   return bins.every((bin) => near(wireRate(trace, bin, bin + BIN_MS), EACH));
 }
 
-/** The longest time, in ms, in which the receiving program got nothing; 0 for less than 10 ms. */
+/** The longest time, in ms, in which the receiving program got nothing; what was before or after is no part of it. */
 export function longestStall({ silences }: Trace, fromMs: number, toMs: number): number {
-  const within = silences.filter((one) => one.fromMs + one.lengthMs > fromMs && one.fromMs < toMs);
-  return Math.max(0, ...within.map(({ lengthMs }) => lengthMs));
+  const within = silences.map((one) => {
+    return Math.min(one.fromMs + one.lengthMs, toMs) - Math.max(one.fromMs, fromMs);
+  });
+  return Math.max(0, ...within);
 }
 
 /** Between two samples, what lies between. */
