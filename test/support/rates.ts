@@ -136,8 +136,11 @@ export const inside = (namespace: string, ...argv: string[]): [string, ...string
 ];
 
 /** A receiver of iperf3's traffic, until it is stopped. */
-export function listen(namespace: string, port = 5201): Promise<Daemon> {
-  return startDaemon(inside(namespace, 'iperf3', '-s', '-p', `${port}`, '-J', '-i', '0.1'));
+export async function listen(namespace: string, port = 5201): Promise<Daemon> {
+  const daemon = await startDaemon(inside(namespace, 'iperf3', '-s', '-p', `${port}`, '-J', '-i', '0.1'));
+  const sockets = inside(namespace, 'ss', '-Hltn', `sport = :${port}`);
+  await until(`iperf3 listens in ${namespace}`, async () => (await runOk(sockets)).trim() !== '');
+  return daemon;
 }
 
 /** Seconds from the start. */
