@@ -25,7 +25,7 @@ const POOL6 = 'fd5c:52:ce::/96' as Pool6;
 const DUAL = { conf: { ipv6: true } };
 const CUBIC = ['-C', 'cubic'];
 /** Loose, for a machine where others work too; the tight figures are the bench's (P7). */
-const TOLERANCE = 0.05;
+const TOLERANCE = 0.08;
 const FIRST_SECOND = 0.1;
 
 let lab: Lab;
