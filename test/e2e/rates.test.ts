@@ -116,8 +116,9 @@ describe('a rate', () => {
       await limit('internal', 'out', 20e6);
       const share = await sharePayload(one.namespace, 'internal');
       for (const to of [far.internal, six]) {
-        const ran = await flow(one.namespace, to, { seconds: 1, more: [...CUBIC, '-l', '4K'] });
-        const figure = meanRate(ran, 0.2, 0.9) / share / 20e6;
+        const ran = await flow(one.namespace, to, { more: [...CUBIC, '-l', '4K'] });
+        // Until the carrier has changed on both nodes, packets may be lost.
+        const figure = meanRate(ran, 1, 1.9) / share / 20e6;
         process.stdout.write(`    ${carrier} to ${to} out 20 Mbit/s: ${figure.toFixed(3)}\n`);
         // An IPv6 header has 20 bytes more.
         expect(Math.abs(figure - 1)).toBeLessThan(0.12);
@@ -177,7 +178,7 @@ describe('a rate', () => {
       const worst = Math.max(...times);
       process.stdout.write(`    ping beside 10 Mbit/s ${direction}: at most ${worst.toFixed(1)} ms\n`);
       // One that comes when the queue is full is lost.
-      expect(times.length).toBeGreaterThan(30);
+      expect(times.length).toBeGreaterThan(15);
       expect(worst).toBeLessThan(40);
     }
   });
