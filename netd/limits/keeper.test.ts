@@ -300,4 +300,31 @@ describe('what the server is told', () => {
     await node.round();
     expect(reports.next(false)[0]).toMatchObject({ containers: [], gone: ['c2/eth0'] });
   });
+
+  const CAPACITY = { cpu: 4, memory: 2 ** 34, uplink: null };
+  const peak = aSwitch('peak', { cpu: { do: 'set', value: 4 } });
+
+  it('is what the kernel was brought to, as long as it is being brought to something else', async () => {
+    const reports = createReports(node.keeper, 'a' as NodeName, () => CAPACITY);
+    reports.next(true);
+    reports.sent();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    node.kernel.slow = promise;
+    node.open(peak);
+    await node.keeper.look();
+    const settling = node.keeper.settle(false);
+    expect(reports.next(false)[0]).toMatchObject({ revision: 1, containers: [] });
+    resolve();
+    await settling;
+    expect(reports.next(false)[0]).toMatchObject({ revision: 2, containers: [{ switches: [peak.id] }] });
+  });
+
+  it('is no word of a switch that came after the clocks had been looked at', async () => {
+    await node.keeper.look();
+    node.open(peak);
+    await node.keeper.settle(false);
+    expect(node.keeper.revision()).toBe(1);
+    await node.round();
+    expect(node.keeper.revision()).toBe(2);
+  });
 });

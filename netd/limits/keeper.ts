@@ -63,7 +63,10 @@ export class LimitsKeeper {
   readonly #admitted = new Map<string, Endpoint>();
   readonly #lookInTurn = createTurns();
   #times = NEVER;
-  #revision = 0;
+  /** Of the cluster, by which the clocks were looked at last. */
+  #lookedAt = 0;
+  /** What the kernel was brought to last, and by which revision of the cluster. */
+  #settled: { readonly desired: Desired; readonly revision: number } = { desired: NOTHING, revision: 0 };
 
   constructor(world: LimitsWorld) {
     const { node, records, capacity, now, log, cgroups } = world;
@@ -90,6 +93,7 @@ export class LimitsKeeper {
       const changed = this.#times === NEVER || !sameSwitches(before, times.open);
       if (changed) this.#tellSwitches(before, times.open);
       this.#times = changed ? times : { ...times, open: before };
+      this.#lookedAt = view.revision;
       return { changed, nextMs: times.nextMs };
     });
   }
@@ -105,6 +109,8 @@ export class LimitsKeeper {
     await this.#forgetGone();
     if (full) await this.#cgroups.observe();
     const begun = performance.now();
+    // Who has come since the clocks were looked at is not among those that are open.
+    const revision = Math.min(view.revision, this.#lookedAt);
     const desired = this.#desired();
     const { done, left } = await this.#cgroups.settle(desired, full);
     const cgroupsMs = Math.round(performance.now() - begun);
@@ -116,7 +122,7 @@ export class LimitsKeeper {
       await this.#cgroups.putBack(done, desired, error);
       this.rates.refuse(desired, error);
     }
-    this.#revision = view.revision;
+    this.#settled = { desired, revision };
     const ms = Math.round(performance.now() - begun);
     this.#world.log.debug({ changed: done.length, left: left.size, cgroupsMs, ms }, 'limits settled');
   }
@@ -187,17 +193,20 @@ export class LimitsKeeper {
   }
 
   pictures(): ContainerPicture[] {
-    const endpoints = new Map(this.#endpoints().map((one) => [endpointKey(one), one]));
-    const desired = this.#desired();
-    const { shortfalls } = planCgroups(desired, this.#cgroups.held());
-    return desired.containers.flatMap((one) => {
-      const endpoint = endpoints.get(one.key);
-      return endpoint === undefined ? [] : [this.#picture(endpoint, one, shortfalls.get(one.key) ?? [])];
-    });
+    return this.#picturesOf(this.#desired());
   }
 
   shares(): Desired['shares'] {
     return this.#desired().shares;
+  }
+
+  /** What the kernel was last brought to: what is wanted by now may still be on its way. */
+  settledPictures(): ContainerPicture[] {
+    return this.#picturesOf(this.#settled.desired);
+  }
+
+  settledShares(): Desired['shares'] {
+    return this.#settled.desired.shares;
   }
 
   /** How often somebody else's change was found since this process began. */
@@ -207,7 +216,7 @@ export class LimitsKeeper {
 
   /** The revision of the cluster that the kernel was last brought to. */
   revision(): number {
-    return this.#revision;
+    return this.#settled.revision;
   }
 
   openNow(): SwitchTimes {
@@ -218,6 +227,15 @@ export class LimitsKeeper {
   async readCgroup(key: string): Promise<CgroupLimits | undefined> {
     const { group } = this.#cgroups.stateOf(key);
     return group && this.#world.cgroups.read(group).catch(() => undefined);
+  }
+
+  #picturesOf(desired: Desired): ContainerPicture[] {
+    const endpoints = new Map(this.#endpoints().map((one) => [endpointKey(one), one]));
+    const { shortfalls } = planCgroups(desired, this.#cgroups.held());
+    return desired.containers.flatMap((one) => {
+      const endpoint = endpoints.get(one.key);
+      return endpoint === undefined ? [] : [this.#picture(endpoint, one, shortfalls.get(one.key) ?? [])];
+    });
   }
 
   #picture(endpoint: Endpoint, desired: DesiredContainer, missing: readonly Shortfall[]): ContainerPicture {

@@ -33,7 +33,9 @@ export function createReports(keeper: LimitsKeeper, node: NodeName, capacity: ()
   return {
     ready: () => keeper.revision() > 0,
     next(whole): LimitsReport[] {
-      const containers = new Map(keeper.pictures().map((one) => [one.desired.key, containerLimits(one)]));
+      const containers = new Map(
+        keeper.settledPictures().map((one) => [one.desired.key, containerLimits(one)]),
+      );
       const tenants = new Map(tenantShares(keeper).map((one) => [one.tenant as string, one]));
       telling = {
         // When it was read is no news.
@@ -85,5 +87,7 @@ function containerLimits({ desired, cgroup, shortfalls, events }: ContainerPictu
 }
 
 function tenantShares(keeper: LimitsKeeper): TenantShare[] {
-  return keeper.shares().map(({ tenant, effective }) => ({ tenant, ...named(effective), shortfalls: [] }));
+  return keeper
+    .settledShares()
+    .map(({ tenant, effective }) => ({ tenant, ...named(effective), shortfalls: [] }));
 }
