@@ -1,11 +1,13 @@
 /** Gives a container of a lab what a runtime gives: a first process in its network, and control groups of its own. */
-import { makeCgroup, writeCgroup } from '../linux/cgroups.ts';
+import { clearCgroup, makeCgroup, writeCgroup } from '../linux/cgroups.ts';
 import { readTextIfThere } from '../linux/files.ts';
 import { type Argv, type Daemon, startDaemon } from '../linux/process.ts';
 import type { Lab, LabContainer } from './lab.ts';
 import { groupOf } from './topology.ts';
 
-export interface Inhabitant extends Daemon {
+export interface Inhabitant extends Pick<Daemon, 'id'> {
+  /** Ends it with all that it has started. */
+  stop(): Promise<void>;
   /** What a file of its groups says, such as pids.max, whichever hierarchy has it; undefined where none has. */
   kernel(file: string): string | undefined;
   /** Writes such a file past everybody. */
@@ -25,11 +27,12 @@ export async function inhabit(
   argv: Argv = ['sleep', 'infinity'],
 ): Promise<Inhabitant> {
   // Called after the container, as runtimes do.
-  const groups = makeCgroup(`${groupOf(prefix)}/${id}`);
+  const name = `${groupOf(prefix)}/${id}`;
+  const groups = makeCgroup(name);
   const enter = ['sh', '-c', ENTER, 'sh', ...groups, '--'] as const;
   const daemon = await startDaemon([...enter, 'nsenter', `--net=${netns}`, '--', ...argv]);
   const kernel = (file: string): string | undefined =>
     groups.map((group) => readTextIfThere(`${group}/${file}`)?.trim()).find((text) => text !== undefined);
   const change = (file: string, text: string): void => writeCgroup(groups, file, text);
-  return { ...daemon, kernel, change };
+  return { id: daemon.id, stop: () => clearCgroup(name), kernel, change };
 }

@@ -1,6 +1,6 @@
 /** Takes away what is there of a lab, whether this process built it or one that was killed. */
 import * as z from 'zod';
-import { removeCgroup } from '../linux/cgroups.ts';
+import { clearCgroup } from '../linux/cgroups.ts';
 import { namesIn } from '../linux/directories.ts';
 import { readTextIfThere, removeIfThere, writeAtomically } from '../linux/files.ts';
 import { unmountBelow } from '../linux/mounts.ts';
@@ -57,7 +57,7 @@ export async function removeLab(
     await attempt(`process ${file}`, () => endRecorded(`${directory}/${DAEMONS}/${file}`));
   }
   await attempt('processes', () => endInhabitants(prefix));
-  await attempt('control groups', () => removeCgroup(groupOf(prefix)));
+  await attempt('control groups', () => clearCgroup(groupOf(prefix)));
   await attempt('namespaces', () => removeNetwork(prefix));
   await attempt('mounts', () => unmountBelow(directory));
   await attempt('files', () => removeTree(directory));

@@ -1,5 +1,10 @@
 /** Making control groups and taking empty ones away, whichever hierarchies the machine has (cgroups(7)). */
+
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SluiceError } from '../model/errors.ts';
+import { processesIn } from './cgroup-files.ts';
+import { identify, stopProcess } from './process.ts';
 
 /**
  * Makes a group, and those around it, in every hierarchy. One that is there already is no error.
@@ -39,6 +44,31 @@ function inheritCpus(group: string): void {
     if (!existsSync(`${group}/../tasks`) || !existsSync(`${group}/${file}`)) continue;
     if (readFileSync(`${group}/${file}`, 'utf8').trim() !== '') continue;
     writeFileSync(`${group}/${file}`, readFileSync(`${group}/../${file}`, 'utf8'));
+  }
+}
+
+/** The kernel lets go of a group a moment after its last process. */
+const CLEARED_WITHIN_MS = 5_000;
+
+/**
+ * Ends all processes of a group and of those in it, and takes the groups away.
+ * @throws SluiceError `program_failed` when something is left
+ */
+export async function clearCgroup(name: string): Promise<void> {
+  const folders = hierarchies().map((root) => `${root}${name}`);
+  const until = performance.now() + CLEARED_WITHIN_MS;
+  for (;;) {
+    const inside = [...new Set(folders.flatMap(processesIn))].flatMap((pid) => identify(pid) ?? []);
+    await Promise.all(inside.map((id) => stopProcess(id)));
+    removeCgroup(name);
+    if (!folders.some((folder) => existsSync(folder))) return;
+    if (performance.now() > until)
+      throw new SluiceError(
+        'program_failed',
+        `the control group ${name} is not empty`,
+        'see its cgroup.procs',
+      );
+    await sleep(10);
   }
 }
 
