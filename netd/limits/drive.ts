@@ -102,7 +102,10 @@ export function driveLimits(
   const later = createLater();
   return {
     request,
-    attached: () => later('search', FIRST_SEARCH_MS, () => search.ring()),
+    attached: () => {
+      later('search', FIRST_SEARCH_MS, () => search.ring());
+      if (keeper.rates.isUnread()) later('settle', SOON_MS, request);
+    },
     released: () => later('settle', SOON_MS, request),
     async stop(): Promise<void> {
       stopping.abort();

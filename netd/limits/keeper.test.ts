@@ -244,8 +244,10 @@ describe('the keeper of limits', () => {
     await node.keeper.admit(coming);
     const port = coming.nics[0]!.hostIf;
     expect(node.kernel.ratesOf(port)).toEqual({ in: null, out: 5_000_000 });
-    await node.round(true);
-    expect(node.kernel.ratesOf(port)).toEqual({ in: null, out: 5_000_000 });
+    expect(node.keeper.rates.isUnread()).toBe(true);
+    await node.round();
+    expect(node.keeper.rates.isUnread()).toBe(false);
+    expect([node.keeper.drifts(), node.kernel.ratesOf(port)]).toEqual([0, { in: null, out: 5_000_000 }]);
     expect(await node.keeper.faultsOf(coming)).toEqual([]);
     node.endpoints.delete('c2/eth0');
     await node.keeper.release(coming);

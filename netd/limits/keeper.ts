@@ -115,7 +115,7 @@ export class LimitsKeeper {
     const { done, left } = await this.#cgroups.settle(desired, full);
     const cgroupsMs = Math.round(performance.now() - begun);
     try {
-      await this.rates.settle(() => this.#desired(), this.#portsOf(left), full);
+      await this.rates.settle(() => this.#desired(), this.#portsOf(left), full ? 'full' : 'after');
     } catch (thrown) {
       const error = asSluiceError(thrown);
       this.#world.log.error({ reason: error.message, hint: error.hint }, 'rates were refused');
@@ -133,7 +133,7 @@ export class LimitsKeeper {
     // Right after a start: what switches have changed must not go back for the sake of a new container.
     if (this.#times === NEVER) await this.look();
     const { ports, tenants } = ratesOf(this.#desiredOf(endpoint));
-    if (ports.length + tenants.length > 0) await this.rates.settle(() => this.#desired(), new Set(), false);
+    if (ports.length + tenants.length > 0) await this.rates.settle(() => this.#desired(), new Set(), 'later');
   }
 
   /**

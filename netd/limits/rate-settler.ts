@@ -26,6 +26,8 @@ export class RateSettler {
   readonly #inTurn = createTurns();
   /** By the last read-back; undefined: not read yet. */
   #held: NodeRates | undefined;
+  /** Whether something was written that is not read back yet. */
+  #unread = false;
   #shortfalls: ReadonlyMap<IfName, readonly Shortfall[]> = new Map();
   #statistics: { readonly at: number; readonly read: Promise<readonly RateStatistics[]> } | undefined;
 
@@ -38,6 +40,10 @@ export class RateSettler {
     return this.#held ?? NO_RATES;
   }
 
+  isUnread(): boolean {
+    return this.#unread;
+  }
+
   shortfallsOf(hostIf: IfName): readonly Shortfall[] {
     return this.#shortfalls.get(hostIf) ?? [];
   }
@@ -45,21 +51,31 @@ export class RateSettler {
   /**
    * @param wanted  asked only when it is this one's turn: meanwhile others come and go
    * @param left  ports that stay as they are, because something else of their container was refused
-   * @param full  whether the kernel is read first
+   * @param look  'full': the kernel is read first; 'after': only what was written is read back; 'later': not even that
+   *   yet, but at the next settling, because an ADD waits
    * @throws SluiceError `kernel_refused`
    */
-  settle(wanted: () => Desired, left: ReadonlySet<IfName>, full: boolean): Promise<void> {
+  settle(wanted: () => Desired, left: ReadonlySet<IfName>, look: 'full' | 'after' | 'later'): Promise<void> {
     return this.#inTurn(async () => {
       const rates = this.#parts.rates();
       if (rates === undefined) return;
-      const before = this.#held;
-      const held = before === undefined || full ? await rates.read() : before;
-      if (before !== undefined && before !== held) this.#noteDrift(before, held);
-      this.#held = held;
+      const stale = look === 'full' || (look === 'after' && this.#unread);
+      const held = this.#held === undefined || stale ? await this.#look(rates) : this.#held;
       const plan = planRates(wanted(), left, held);
       this.#shortfalls = plan === undefined ? new Map() : await rates.apply(plan);
-      if (plan !== undefined) this.#held = await rates.read();
+      if (plan === undefined) return;
+      this.#unread = look === 'later';
+      this.#held = this.#unread ? plan : await rates.read();
     });
+  }
+
+  async #look(rates: RateKeeper): Promise<NodeRates> {
+    const before = this.#unread ? undefined : this.#held;
+    const held = await rates.read();
+    if (before !== undefined) this.#noteDrift(before, held);
+    this.#unread = false;
+    this.#held = held;
+    return held;
   }
 
   /** Remembers what was refused, for reports. */
