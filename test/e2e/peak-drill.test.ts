@@ -68,7 +68,8 @@ it('gives one app all there is, takes nothing from the plans of others, and ends
   expect(open).toEqual(Object.fromEntries(Object.entries(before).filter(([key]) => key in open)));
   expect(peak.chosen.bits).toBeGreaterThan(1.5 * calm.chosen.bits);
   expect(peak.chosen.cores).toBeGreaterThan(1.3 * calm.chosen.cores);
-  expect(dead.bits).toBeGreaterThan(1.5 * calm.chosen.bits);
+  // Half a second beside daemons that are killed: less than a calm second gives, more than the limit would.
+  expect(dead.bits).toBeGreaterThan(1.2 * calm.chosen.bits);
   expect(after.chosen.bits).toBeLessThan(1.2 * calm.chosen.bits);
   expect(after.chosen.cores).toBeLessThan(1.3 * calm.chosen.cores);
 }, 60_000);
