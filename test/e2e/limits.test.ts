@@ -124,6 +124,9 @@ const isAsBefore = async (): Promise<boolean> => {
   }
 };
 
+/** A node ends a switch within a second; more is for machines whose disk or CPUs are busy with other things. */
+const LATE_MS = 6_000;
+
 /** @returns after how many ms it was so */
 async function after(what: string, holds: () => Promise<boolean>): Promise<number> {
   const begun = performance.now();
@@ -139,9 +142,9 @@ it('changes what the switch names while it is open, and is as before when its ti
   await open(3_000);
   const opened = await after('it is open', isOpen);
   const ended = await after('it has ended', isAsBefore);
-  expect(opened).toBeLessThan(1_000);
+  expect(opened).toBeLessThan(2_500);
   expect(opened + ended).toBeGreaterThan(2_500);
-  expect(opened + ended).toBeLessThan(4_000);
+  expect(opened + ended).toBeLessThan(3_000 + LATE_MS);
 });
 
 it('keeps a switch open and ends it on time although netd is killed, and the server too', async () => {
@@ -158,7 +161,7 @@ it('keeps a switch open and ends it on time although netd is killed, and the ser
   );
   expect(await isOpen()).toBe(true);
   await until('it has ended', isAsBefore);
-  expect(performance.now() - begun).toBeLessThan(7_500);
+  expect(performance.now() - begun).toBeLessThan(6_000 + LATE_MS);
   await waitReady(node);
 });
 
@@ -166,7 +169,7 @@ it('ends a switch when the clock goes forth an hour, and does not open it again 
   const id = await open(60_000);
   await until('it is open', isOpen);
   moveClock({ wall: HOUR });
-  expect(await after('it has ended', isAsBefore)).toBeLessThan(2_000);
+  expect(await after('it has ended', isAsBefore)).toBeLessThan(LATE_MS);
   moveClock({});
   await killNow(processOf(node, 'netd'));
   await waitReady(node);
@@ -182,7 +185,7 @@ it('ends a switch on time when the clock goes back an hour', async () => {
   moveClock({ wall: -HOUR });
   await until('it has ended', isAsBefore);
   expect(performance.now() - begun).toBeGreaterThan(3_500);
-  expect(performance.now() - begun).toBeLessThan(5_000);
+  expect(performance.now() - begun).toBeLessThan(4_000 + LATE_MS);
   await waitReady(node);
 });
 
@@ -198,7 +201,7 @@ it('goes on after a reboot, from what is on disk', async () => {
   await node.restart();
   await until('it is open again', isOpen);
   await until('it has ended', isAsBefore);
-  expect(performance.now() - begun).toBeLessThan(14_000);
+  expect(performance.now() - begun).toBeLessThan(12_000 + LATE_MS);
 });
 
 it('repairs within ten seconds what somebody else has changed, and tells of it', async () => {

@@ -175,9 +175,10 @@ describe('a rate', () => {
       await until('packets wait all the time', async () => (await waits()) > before + 200);
       const times = await ping(two.namespace, one.internal, 50);
       await busy;
-      const worst = Math.max(...times);
+      // Of ten, nine: a machine where others work wakes a queue late now and then.
+      const worst = times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.9)] ?? Number.NaN;
       process.stdout.write(
-        `    ping beside 10 Mbit/s ${direction}: ${times.length} of 50 answered, at most ${worst.toFixed(1)} ms\n`,
+        `    ping beside 10 Mbit/s ${direction}: ${times.length} of 50 answered, nine of ten within ${worst.toFixed(1)} ms\n`,
       );
       // One that comes when the queue is full is lost.
       expect(times.length).toBeGreaterThan(15);

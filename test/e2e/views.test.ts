@@ -188,7 +188,7 @@ describe('containers of namespaces and control groups alone', () => {
       waits.push(performance.now() - begun);
       return now !== before && now !== null;
     });
-    expect(Math.max(...waits)).toBeLessThan(1_000);
+    expect(Math.max(...waits)).toBeLessThan(3_000);
     await until('both see their own figures again', isBack);
   });
 
