@@ -141,7 +141,7 @@ second_kernel() {
 # is restarted. An option that no daemon knows ends it as soon as it has loaded everything.
 warm_cache() {
   local stamp=build/.warm daemon
-  if [[ -f $stamp && -z $(find cli cni linux model netd orchestrator store tagqueue -name '*.ts' -newer "$stamp" -print -quit) ]]; then
+  if [[ -f $stamp && -z $(find cli cni linux model netd orchestrator qos store tagqueue -name '*.ts' -newer "$stamp" -print -quit) ]]; then
     say cache 'already there'
     return
   fi

@@ -6,15 +6,15 @@ import { openNetns } from '../../linux/netns.ts';
 import { openPacketSocket } from '../../linux/packet.ts';
 import { type Argv, type Daemon, runOk, startDaemon } from '../../linux/process.ts';
 import { type Ipv4, macOfAddress } from '../../model/addresses.ts';
+import type { Side } from '../../model/endpoint.ts';
 import { COUNTERS } from '../../model/usage.ts';
 import type { ToldUsage, UsageAnswer } from '../../tagqueue/accounts/routes.ts';
 import { killNow, processOf, until } from '../faults/crashes.ts';
 import { ETHERTYPE, ipv4, udp } from '../frames.ts';
+import { countersOf, IF_NAME } from '../support/rates.ts';
 
 const NFQUEUE = { tagqueue: { plane: 'nfqueue' } } as const;
 const KILLS = 5;
-const IF_NAME = { external: 'eth0', internal: 'eth1' } as const;
-type Side = keyof typeof IF_NAME;
 type Figures = Readonly<Record<(typeof COUNTERS)[number], number>>;
 
 let lab: Lab;
@@ -84,25 +84,13 @@ async function counted({ id }: LabContainer, side: Side): Promise<Figures> {
   return Object.fromEntries(COUNTERS.map((name) => [name, Number(row?.[name] ?? 0)])) as Figures;
 }
 
-/** What the container's own interface has counted (struct rtnl_link_stats64). */
-async function ofInterface({ namespace }: LabContainer, side: Side): Promise<Figures> {
-  const [link] = JSON.parse(
-    await runOk(['ip', '-n', namespace, '-j', '-s', 'link', 'show', IF_NAME[side]]),
-  ) as [{ stats64: Record<'rx' | 'tx', { bytes: number; packets: number }> }];
-  const { rx, tx } = link.stats64;
-  return {
-    ...{ sentBytes: tx.bytes, sentPackets: tx.packets },
-    ...{ receivedBytes: rx.bytes, receivedPackets: rx.packets },
-  };
-}
-
 /** Both while nothing passes: asked until the interface says the same before and after. */
 async function bothAtRest(container: LabContainer, side: Side): Promise<[Figures, Figures]> {
   let both: [Figures, Figures] | undefined;
   await until('the container is silent', async () => {
-    const before = await ofInterface(container, side);
+    const before = await countersOf(container.namespace, side);
     const now = await counted(container, side).catch(() => undefined);
-    const after = await ofInterface(container, side);
+    const after = await countersOf(container.namespace, side);
     if (now === undefined || JSON.stringify(before) !== JSON.stringify(after)) return false;
     both = [now, after];
     return true;
