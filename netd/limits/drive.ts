@@ -56,6 +56,7 @@ export function driveLimits(
           await keeper.settle(full);
           settled(times.changed || keeper.revision() !== before);
         }
+        await keeper.writeDown();
       } catch (error) {
         asked = true;
         log.error({ reason: asSluiceError(error).message, err: error }, 'limits could not be settled');

@@ -110,6 +110,23 @@ describe('the keeper of limits', () => {
     expect(group()).toEqual({ ...before, pids: null });
   });
 
+  it('ends a switch without waiting for the disk, and knows after a restart that it is over', async () => {
+    const before = { ...group() };
+    node.open(aSwitch('first', { cpu: { do: 'set', value: 4 } }, { until: NOON + 1_000 }));
+    await node.round();
+    node.diskFull = true;
+    node.pass(1_000);
+    await node.keeper.look();
+    await node.keeper.settle(false);
+    expect(group()).toEqual(before);
+    node.diskFull = false;
+    await node.keeper.writeDown();
+    node.pass(0, -10_000);
+    await node.restart();
+    await node.round();
+    expect(group()).toEqual(before);
+  });
+
   it('repairs what somebody else has changed, counts it and says so', async () => {
     node.kernel.makeGroup(C1, { ...RUNTIME, pids: 7 });
     node.kernel.rates = { ports: [], tenants: [] };

@@ -98,6 +98,11 @@ export class LimitsKeeper {
     });
   }
 
+  /** What looks have found and did not have to wait for: done after what is urgent. */
+  writeDown(): Promise<void> {
+    return this.#world.switches.writeDown();
+  }
+
   /**
    * Brings the kernel to what holds now. All that is wanted of a container is had, or nothing of it changes: its rates
    * stay when its cgroup refuses, and its cgroup goes back when rates are refused.

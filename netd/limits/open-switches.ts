@@ -13,10 +13,12 @@ const CHECKPOINT_MS = 10_000;
 
 export interface OpenSwitches {
   /**
-   * Looks at the clocks. What has changed is written down before it is told, so that no limit is changed for a window
-   * that a restart would not know of. What ends, ends also when the disk is full.
+   * Looks at the clocks. What opens is written down before it is told, so that no limit is changed for a window that a
+   * restart would not know of. What ends is told at once, whatever the disk does: a restart would find it over as well.
    */
   look(switches: Iterable<Switch>): Promise<SwitchTimes>;
+  /** Writes down what was only told so far; when limits are brought to it, there is time for a slow disk. */
+  writeDown(): Promise<void>;
 }
 
 export interface SwitchTimes {
@@ -32,18 +34,18 @@ export async function openSwitches(store: Store, clock: Clock, log: Log): Promis
   const kept = await load(store);
   let writtenAt = Number.NEGATIVE_INFINITY;
 
-  /** @returns whether it is on disk */
-  async function write(
-    changed: ReadonlyMap<SwitchId, KeptWindow>,
-    gone: readonly SwitchId[],
-  ): Promise<boolean> {
-    if (changed.size + gone.length === 0) return true;
+  /** What the disk does not know yet; undefined: to be forgotten. */
+  const unwritten = new Map<SwitchId, KeptWindow | undefined>();
+
+  /** @returns whether all of it is on disk */
+  async function write(): Promise<boolean> {
+    if (unwritten.size === 0) return true;
+    const all = [...unwritten];
     try {
       await store.txn({
-        put: [...changed].map(([id, value]) => ({ key: WINDOWS + id, value })),
-        delete: gone.map((id) => WINDOWS + id),
+        put: all.flatMap(([id, value]) => (value === undefined ? [] : [{ key: WINDOWS + id, value }])),
+        delete: all.flatMap(([id, value]) => (value === undefined ? [WINDOWS + id] : [])),
       });
-      return true;
     } catch (error) {
       log.error(
         { reason: asSluiceError(error).message },
@@ -51,20 +53,35 @@ export async function openSwitches(store: Store, clock: Clock, log: Log): Promis
       );
       return false;
     }
+    for (const [id, value] of all) if (unwritten.get(id) === value) unwritten.delete(id);
+    return true;
   }
+
+  const isKnown = (id: SwitchId, { from }: KeptWindow): boolean => kept.get(id)?.from === from;
+  const forget = (all: ReadonlyMap<SwitchId, Switch>): void => {
+    for (const id of [...kept.keys(), ...unwritten.keys()]) {
+      if (all.has(id)) continue;
+      kept.delete(id);
+      unwritten.set(id, undefined);
+    }
+  };
 
   return {
     async look(switches): Promise<SwitchTimes> {
       const now = clock();
       const all = new Map([...switches].filter(({ closed }) => closed === null).map((one) => [one.id, one]));
       const due = now.boot - writtenAt >= CHECKPOINT_MS || now.boot < writtenAt;
+      forget(all);
       const { next, changed } = stepAll(all.values(), kept, now, due);
-      const gone = [...kept.keys()].filter((id) => !all.has(id));
-      const written = await write(changed, gone);
-      for (const [id, value] of next) if (written || kept.get(id)?.from === value.from) kept.set(id, value);
-      for (const id of gone) kept.delete(id);
-      if (written && changed.size > 0) writtenAt = now.boot;
+      if (changed.size > 0) writtenAt = now.boot;
+      for (const [id, value] of changed) unwritten.set(id, value);
+      const opens = [...changed].some(([id, value]) => !isKnown(id, value));
+      const written = opens && (await write());
+      for (const [id, value] of next) if (written || isKnown(id, value)) kept.set(id, value);
       return timesOf(all, kept, now);
+    },
+    async writeDown(): Promise<void> {
+      await write();
     },
   };
 }

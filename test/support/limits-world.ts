@@ -177,6 +177,7 @@ export class SimulatedNode {
     await this.keeper.look();
     for (const endpoint of this.keeper.unfound()) await this.keeper.seek(endpoint);
     await this.keeper.settle(full);
+    await this.keeper.writeDown();
   }
 
   /** Real time goes on; the wall clock may be moved besides. */
