@@ -1,91 +1,12 @@
-/** Switches at the server: how they are planned, opened, answered for, and how they end. */
-import type { ApiClient } from '../../linux/api-client.ts';
-import { nodeClient, operatorClient, registerNode } from '../../linux/join.ts';
-import { Config } from '../../model/config.ts';
+/** Switches at the server: how they are planned, opened and answered for. */
+import { nodeClient, registerNode } from '../../linux/join.ts';
 import type { NodeName } from '../../model/names.ts';
-import type { SwitchListed, SwitchPlanned, SwitchShown, SwitchWish } from '../../model/switch-request.ts';
-import { type CreatedToken, serverForEachTest, uplink } from '../../test/server-world.ts';
-import { ReportingNode, type SampleContainer } from '../../test/support/reporting-node.ts';
-import { switchRules } from './switch-rules.ts';
+import type { SwitchWish } from '../../model/switch-request.ts';
+import { uplink } from '../../test/server-world.ts';
+import { CONTAINERS, HOUR, refusal, switchesForEachTest, until } from '../../test/support/switch-world.ts';
 
-const world = serverForEachTest();
-const HOUR = 3_600_000;
-
-const CONTAINERS: readonly SampleContainer[] = [
-  { tenant: 'blue', name: 'cart-1', app: 'cart', limits: { cpu: 0.5, 'net.external.out': 10e6 } },
-  { tenant: 'blue', name: 'cart-2', app: 'cart', limits: { cpu: 0.5, 'net.external.out': 10e6 } },
-  { tenant: 'red', name: 'batch-1', app: 'batch', labels: { tier: 'batch' }, limits: { cpu: 2 } },
-];
-
-const nodes: ReportingNode[] = [];
-let a: ReportingNode;
-
-const standUp = async (
-  name: string,
-  client: ApiClient,
-  containers: readonly SampleContainer[],
-): Promise<ReportingNode> => {
-  const node = new ReportingNode(client, name, () => world.now, containers);
-  nodes.push(node);
-  await node.follow();
-  return node;
-};
-
-beforeEach(async () => {
-  for (const tenant of ['blue', 'red']) await world.root.request('POST', '/v1/tenants', { tenant });
-  await registerNode(world.root, 'a' as NodeName, uplink(1), { zone: 'hall-1' });
-  a = await standUp('a', world.root, CONTAINERS);
-});
-
-afterEach(async () => {
-  for (const node of nodes.splice(0)) await node.stop();
-});
-
-const WISH: SwitchWish = {
-  select: { tenant: ['blue'] },
-  changes: { 'net.external.out': { do: 'lift' } },
-  forMs: HOUR,
-  reason: 'sale at 11.11',
-};
-const open = async (wish: Partial<SwitchWish> = {}, as: ApiClient = world.root): Promise<SwitchShown> =>
-  (await as.request('POST', '/v1/switches?waitMs=5000', { ...WISH, ...wish })) as SwitchShown;
-const plan = async (wish: Partial<SwitchWish> = {}): Promise<SwitchPlanned> =>
-  (await world.root.request('POST', '/v1/switches/plan', { ...WISH, ...wish })) as SwitchPlanned;
-const show = async (id: string, waitMs = 5_000, as: ApiClient = world.root): Promise<SwitchShown> =>
-  (await as.request('GET', `/v1/switches/${id}?waitMs=${waitMs}`)) as SwitchShown;
-const list = async (query = '', as: ApiClient = world.root): Promise<SwitchListed[]> =>
-  ((await as.request('GET', `/v1/switches${query}`)) as { items: SwitchListed[] }).items;
-const act = async (
-  id: string,
-  what: string,
-  body: object,
-  as: ApiClient = world.root,
-): Promise<SwitchShown> =>
-  (await as.request('POST', `/v1/switches/${id}/${what}?waitMs=5000`, {
-    reason: 'done',
-    ...body,
-  })) as SwitchShown;
-const audit = async (): Promise<Record<string, unknown>[]> =>
-  ((await world.root.request('GET', '/v1/audit?limit=1000')) as { items: Record<string, unknown>[] }).items;
-const tenantToken = async (tenant: string): Promise<ApiClient> => {
-  const { token } = (await world.root.request('POST', '/v1/tokens', {
-    role: 'tenant',
-    tenant,
-  })) as CreatedToken;
-  return world.using(operatorClient(world.address, token));
-};
-/** The server's clock looks every half second. */
-const until = async (holds: () => Promise<boolean>): Promise<void> => {
-  const end = performance.now() + 5_000;
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error('it did not come about within 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
-const refusal = (code: string, message = ''): object => ({
-  code,
-  message: expect.stringContaining(message),
-});
+const switches = switchesForEachTest();
+const { world, open, plan, show, list, act, audit } = switches;
 
 describe('opening a switch', () => {
   it('is answered when every chosen container has it', async () => {
@@ -126,7 +47,7 @@ describe('opening a switch', () => {
   });
 
   it('says why a container has it only in part, and which nodes cannot be reached', async () => {
-    a.containers = CONTAINERS.map((one) =>
+    switches.node.containers = CONTAINERS.map((one) =>
       one.name === 'cart-2'
         ? { ...one, shortfalls: [{ field: 'net.external.out', wanted: null, why: 'no such class' }] }
         : one,
@@ -201,8 +122,8 @@ describe('opening a switch', () => {
   });
 
   it('is not refused for what was promised too often before', async () => {
-    a.containers = [...CONTAINERS, { tenant: 'red', name: 'batch-2', limits: { cpu: 9 } }];
-    await a.report();
+    switches.node.containers = [...CONTAINERS, { tenant: 'red', name: 'batch-2', limits: { cpu: 9 } }];
+    await switches.node.report();
     expect(await plan({ changes: { cpu: { do: 'scale', factor: 0.5 } } })).toMatchObject({
       lacks: [],
       refusal: null,
@@ -325,215 +246,5 @@ describe('squeezing', () => {
     await world.root.request('PUT', '/v1/plans/red', { tenant: 'red', priority: -10 });
     await expect(open(wish)).rejects.toMatchObject({ hint: expect.stringContaining('no more to give') });
     expect(await list()).toEqual([]);
-  });
-});
-
-describe('a switch ends', () => {
-  it('at its time: nodes take it back, the server puts it into the history', async () => {
-    const { switch: one } = await open();
-    world.now += HOUR;
-    await until(async () => (await list()).length === 0);
-    expect(await show(one.id)).toMatchObject({ phase: 'ended', settled: true, next: null });
-    expect(await list('?all=1')).toMatchObject([{ id: one.id, phase: 'ended', closed: null }]);
-    expect((await audit()).at(-1)).toMatchObject({
-      ...{ who: 'server', operation: 'switch.close', reason: 'its time is over' },
-      before: { limits: { 'a/blue/cart-1/eth0': { 'net.external.out': null } } },
-      after: { limits: { 'a/blue/cart-1/eth0': { 'net.external.out': 10e6 } } },
-    });
-    await expect(act(one.id, 'close', {})).rejects.toMatchObject(refusal('conflict', 'ended at'));
-  });
-
-  it('when it is closed, which nodes answer, and not twice', async () => {
-    const { switch: one } = await open();
-    const closed = await act(one.id, 'close', { reason: 'sold out' });
-    expect(closed).toMatchObject({
-      phase: 'closed',
-      settled: true,
-      switch: { closed: { by: 'root', reason: 'sold out' } },
-    });
-    expect(closed.effects.every(({ state }) => state === 'applied')).toBe(true);
-    await expect(act(one.id, 'close', {})).rejects.toMatchObject(refusal('conflict', 'was closed'));
-    await expect(act('sw-00000000', 'close', {})).rejects.toMatchObject(refusal('not_found'));
-    await expect(act(one.id, 'extend', { until: world.now + HOUR })).rejects.toMatchObject(
-      refusal('conflict'),
-    );
-  });
-
-  it('with all others in an emergency', async () => {
-    await open();
-    await open({ from: world.now + HOUR });
-    const closed = await world.root.request('POST', '/v1/switches/close-all?waitMs=5000', { reason: 'stop' });
-    expect(closed).toEqual({ closed: [expect.any(String), expect.any(String)], settled: true });
-    expect(await list()).toEqual([]);
-    expect(await world.root.request('POST', '/v1/switches/close-all', { reason: 'stop' })).toMatchObject({
-      closed: [],
-    });
-  });
-
-  it('later when it is extended, as long as that is allowed', async () => {
-    const { switch: one } = await open();
-    expect(await act(one.id, 'extend', { until: world.now + 2 * HOUR })).toMatchObject({
-      switch: { until: world.now + 2 * HOUR },
-    });
-    world.now += HOUR;
-    expect((await show(one.id)).phase).toBe('open');
-    await expect(act(one.id, 'extend', { until: world.now })).rejects.toMatchObject(
-      refusal('invalid_request'),
-    );
-    await expect(act(one.id, 'extend', { until: world.now + 40 * 24 * HOUR })).rejects.toMatchObject(
-      refusal('refused'),
-    );
-  });
-
-  it('not later when it would meet another one then, unless that is forced', async () => {
-    await open({ from: world.now + 2 * HOUR, changes: { cpu: { do: 'set', value: 1.5 } }, force: true });
-    const { switch: one } = await open({
-      select: { tenant: ['red'] },
-      changes: { cpu: { do: 'set', value: 2.5 } },
-    });
-    await act(one.id, 'extend', { until: world.now + 2 * HOUR });
-    const longer = { until: world.now + 3 * HOUR };
-    await expect(act(one.id, 'extend', longer)).rejects.toMatchObject(
-      refusal('refused', '5.5 would be promised'),
-    );
-    expect((await act(one.id, 'extend', { ...longer, force: true })).switch.until).toBe(longer.until);
-  });
-
-  it('also when the server was dead at that moment', async () => {
-    const { switch: one } = await open();
-    await world.server.close();
-    world.now += HOUR;
-    await world.restart();
-    await until(async () => (await list()).length === 0);
-    expect(await list('?all=1')).toMatchObject([{ id: one.id, phase: 'ended' }]);
-  });
-});
-
-describe('windows that come back', () => {
-  it('are open in between, and the server knows when', async () => {
-    const midnight = Math.ceil(world.now / (24 * HOUR)) * 24 * HOUR;
-    const wish = { forMs: 3 * 24 * HOUR, repeat: { cron: '0 2 * * *', forMs: HOUR, zone: 'UTC' } };
-    const { switch: one, phase, next } = await open(wish);
-    const second = midnight + 2 * HOUR;
-    if (phase === 'waiting') expect(next).toEqual({ what: 'opens', at: second });
-    world.now = second + 1;
-    expect(await show(one.id, 0)).toMatchObject({
-      phase: 'open',
-      next: { what: 'closes', at: second + HOUR },
-    });
-    world.now = second + HOUR;
-    expect(await show(one.id, 0)).toMatchObject({ phase: 'between' });
-    await expect(open({ forMs: HOUR, from: midnight + 4 * HOUR, repeat: wish.repeat })).rejects.toMatchObject(
-      refusal('invalid_request', 'none of its windows'),
-    );
-  });
-});
-
-describe('the history', () => {
-  it('is paged, oldest first, with the living behind it', async () => {
-    const ids: string[] = [];
-    for (let i = 0; i < 5; i++) {
-      world.now += 1;
-      const { switch: one } = await open();
-      ids.push(one.id);
-      if (i < 3) await act(one.id, 'close', {});
-    }
-    for (const limit of [1, 2, 3, 4, 10]) {
-      const seen: string[] = [];
-      let after: string | null = null;
-      do {
-        const query: string = after === null ? '' : `&after=${encodeURIComponent(after)}`;
-        const page = (await world.root.request('GET', `/v1/switches?all=1&limit=${limit}${query}`)) as {
-          items: SwitchListed[];
-          next: string | null;
-        };
-        expect(page.items.length).toBeLessThanOrEqual(limit);
-        seen.push(...page.items.map(({ id }) => id));
-        after = page.next;
-      } while (after !== null);
-      expect(seen).toEqual(ids);
-    }
-    expect((await list()).map(({ id }) => id)).toEqual(ids.slice(3));
-  });
-});
-
-describe('a switch that needs a second person', () => {
-  const required = { ...Config.parse({}).switches, approval: 'required', approveAbove: 1 } as const;
-
-  beforeEach(async () => {
-    for (const node of nodes.splice(0)) await node.stop();
-    await world.restart({ switches: switchRules(required) });
-    a = await standUp('a', world.root, CONTAINERS);
-  });
-
-  it('reaches no node before another one than the opener has agreed', async () => {
-    const [anna, ben] = [await world.asRole('operator'), await world.asRole('operator')];
-    const opened = await open({}, anna);
-    expect(opened).toMatchObject({
-      phase: 'pending',
-      next: null,
-      switch: { approval: { by: null, at: null } },
-    });
-    const { snapshot } = (await world.root.request('GET', '/v1/cluster')) as {
-      snapshot: { switches: unknown[] };
-    };
-    expect(snapshot.switches).toEqual([]);
-    await expect(act(opened.switch.id, 'approve', {}, anna)).rejects.toMatchObject(
-      refusal('refused', 'somebody else'),
-    );
-    const approved = await act(opened.switch.id, 'approve', {}, ben);
-    expect(approved).toMatchObject({ phase: 'open', settled: true });
-    expect(approved.switch.approval?.by).toMatch(/^operator /);
-    expect(approved.effects.map(({ state }) => state)).toEqual(['applied', 'applied']);
-    await expect(act(opened.switch.id, 'approve', {}, ben)).rejects.toMatchObject(
-      refusal('conflict', 'was agreed'),
-    );
-    await expect(
-      act(opened.switch.id, 'extend', { until: world.now + 2 * HOUR }, anna),
-    ).rejects.toMatchObject(refusal('refused'));
-    await act(opened.switch.id, 'extend', { until: world.now + 2 * HOUR }, ben);
-  });
-
-  it('ends unopened when nobody agrees in time, and may be closed', async () => {
-    const [first, second] = [await open(), await open()];
-    await act(second.switch.id, 'close', {});
-    world.now += HOUR;
-    await until(async () => (await list()).length === 0);
-    expect((await list('?all=1')).map(({ id, phase }) => [id, phase]).sort()).toEqual(
-      [
-        [first.switch.id, 'ended'],
-        [second.switch.id, 'closed'],
-      ].sort(),
-    );
-  });
-
-  it('needs none when it chooses few', async () => {
-    expect(await open({ select: { instance: ['cart-1'] } })).toMatchObject({ phase: 'open' });
-  });
-});
-
-describe('who may', () => {
-  it('is operators; nodes look, and tenants see what concerns them', async () => {
-    const [operator, red, joining] = [
-      await world.asRole('operator'),
-      await tenantToken('red'),
-      await world.asRole('node'),
-    ];
-    const mine = await open({ select: { tenant: ['red', 'blue'] }, all: true }, operator);
-    const others = await open({ select: { app: ['cart'] } }, operator);
-    expect(await list('', red)).toMatchObject([
-      { id: mine.switch.id, select: { tenant: ['red'] }, openedBy: 'operator' },
-    ]);
-    const seen = await show(mine.switch.id, 0, red);
-    expect(seen.effects.map(({ tenant }) => tenant)).toEqual(['red']);
-    expect(JSON.stringify(seen)).not.toContain('blue');
-    await expect(show(others.switch.id, 0, red)).rejects.toMatchObject(refusal('not_found'));
-    for (const client of [red, joining]) {
-      await expect(open({}, client)).rejects.toMatchObject(refusal('refused'));
-      await expect(act(mine.switch.id, 'close', {}, client)).rejects.toMatchObject(refusal('refused'));
-      await expect(client.request('POST', '/v1/switches/close-all', { reason: 'x' })).rejects.toMatchObject(
-        refusal('refused'),
-      );
-    }
   });
 });
