@@ -5,6 +5,7 @@ import { GuardRules } from './guard.ts';
 import { LimitDefaults, NO_DEFAULTS, TenantPlan } from './plan.ts';
 import { Probe, type ProbeId } from './probe.ts';
 import { Switch } from './switch.ts';
+import { Volume } from './volume.ts';
 
 export const ClusterSnapshot = z.strictObject({
   settings: ClusterSettings,
@@ -16,6 +17,7 @@ export const ClusterSnapshot = z.strictObject({
   plans: z.array(TenantPlan).default([]),
   limits: LimitDefaults.default(NO_DEFAULTS),
   switches: z.array(Switch).default([]),
+  volumes: z.array(Volume).default([]),
   /** Only those of the node that reads. */
   probes: z.array(Probe),
 });
@@ -33,11 +35,12 @@ const ClusterPut = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('plan'), value: TenantPlan }),
   z.strictObject({ kind: z.literal('limits'), value: LimitDefaults }),
   z.strictObject({ kind: z.literal('switch'), value: Switch }),
+  z.strictObject({ kind: z.literal('volume'), value: Volume }),
 ]);
 export type ClusterPut = z.infer<typeof ClusterPut>;
 
 const ClusterDelete = z.strictObject({
-  kind: z.enum(['tenant', 'node', 'namespace', 'probe', 'guard', 'plan', 'switch']),
+  kind: z.enum(['tenant', 'node', 'namespace', 'probe', 'guard', 'plan', 'switch', 'volume']),
   name: z.string(),
 });
 export type ClusterDelete = z.infer<typeof ClusterDelete>;
@@ -68,6 +71,7 @@ export function viewOf(at: number, snapshot: ClusterSnapshot): NodeView {
     plans: new Map(snapshot.plans.map((plan) => [plan.tenant, plan])),
     defaults: snapshot.limits,
     switches: new Map(snapshot.switches.map((one) => [one.id, one])),
+    volumes: new Map(snapshot.volumes.map((one) => [one.id, one])),
     probes: new Map(snapshot.probes.map((probe) => [probe.id, probe])),
   };
 }
@@ -82,6 +86,7 @@ export function snapshotOf(view: NodeView): ClusterSnapshot {
     plans: [...view.plans.values()],
     limits: view.defaults,
     switches: [...view.switches.values()],
+    volumes: [...view.volumes.values()],
     probes: [...view.probes.values()],
   };
 }
@@ -114,6 +119,8 @@ function withPut(view: NodeView, put: ClusterPut): NodeView {
       return { ...view, defaults: put.value };
     case 'switch':
       return { ...view, switches: new Map(view.switches).set(put.value.id, put.value) };
+    case 'volume':
+      return { ...view, volumes: new Map(view.volumes).set(put.value.id, put.value) };
   }
 }
 
@@ -133,6 +140,8 @@ function withDelete(view: NodeView, { kind, name }: ClusterDelete): NodeView {
       return { ...view, plans: without(view.plans, name) };
     case 'switch':
       return { ...view, switches: without(view.switches, name) };
+    case 'volume':
+      return { ...view, volumes: without(view.volumes, name) };
   }
 }
 

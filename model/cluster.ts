@@ -7,6 +7,7 @@ import { Labels, ZoneName } from './limits.ts';
 import { NamespaceName, NodeName, TenantName, TenantTag } from './names.ts';
 import type { LimitDefaults, TenantPlan } from './plan.ts';
 import type { Switch, SwitchId } from './switch.ts';
+import type { Volume, VolumeId } from './volume.ts';
 
 /** What an operator may ask for; `auto` leaves it to the nodes' uplinks. */
 export const CarrierChoice = z.enum(['auto', ...Carrier.options]);
@@ -74,6 +75,7 @@ export interface ClusterView {
   readonly defaults: LimitDefaults;
   /** Those that are open, or will be. */
   readonly switches: ReadonlyMap<SwitchId, Switch>;
+  readonly volumes: ReadonlyMap<VolumeId, Volume>;
 }
 
 /** What the nodes of a cluster send: with one network card among them, the carrier that cards handle well. */

@@ -123,6 +123,32 @@ export const Config = z.strictObject({
       longest: Duration.default('30d'),
     })
     .prefault({}),
+  storage: z
+    .strictObject({
+      /** Shared volumes. `auto`: where Gluster is installed. */
+      volumes: z.enum(['auto', 'on', 'off']).default('auto'),
+      /** Whether this node keeps bricks. `auto`: only a machine that stands alone. */
+      bricks: z.enum(['auto', 'on', 'off']).default('auto'),
+      /** Where bricks are kept; default: below the state directory. */
+      pool: z.string().startsWith('/').optional(),
+      /** How much of the pool's file system is left free, in per cent. */
+      reserve: z.number().min(0).max(90).default(10),
+      /** How many times its room a pool may promise to thin volumes. */
+      overcommit: z.number().min(1).max(100).default(2),
+      /** Where Gluster listens: `private` is a network namespace of its own, which nothing else reaches; `auto`: that on a machine that stands alone. */
+      network: z.enum(['auto', 'private', 'uplink']).default('auto'),
+      /** How long a deleted volume's data is kept. The server's. */
+      keepDeleted: Duration.default('24h'),
+      /** PEM files by which Gluster's nodes know each other; without them they trust addresses. */
+      tls: z
+        .strictObject({
+          certificate: z.string().startsWith('/'),
+          key: z.string().startsWith('/'),
+          ca: z.string().startsWith('/'),
+        })
+        .optional(),
+    })
+    .prefault({}),
   views: z
     .strictObject({
       /** `on`: the node has an lxcfs, and networks with `views` may be used. */

@@ -40,6 +40,7 @@ const FACES = {
   kernel_refused: { http: 500, cni: 5, grpc: 13, exit: 1 },
   program_failed: { http: 500, cni: 5, grpc: 13, exit: 1 },
   store_failed: { http: 500, cni: 5, grpc: 13, exit: 1 },
+  storage_failed: { http: 500, cni: 5, grpc: 13, exit: 1 },
   compacted: { http: 410, cni: 5, grpc: 11, exit: 1 },
   internal: { http: 500, cni: 999, grpc: 13, exit: 1 },
 } as const satisfies Record<string, Face>;

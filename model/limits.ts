@@ -61,6 +61,15 @@ export const RATE_FIELDS = [
 ] as const satisfies readonly LimitField[];
 export type RateField = (typeof RATE_FIELDS)[number];
 
+/** Those that the clients of shared volumes hold (docs/storage.md). */
+export const VOLUME_FIELDS = [
+  'volume.read',
+  'volume.write',
+  'volume.readOps',
+  'volume.writeOps',
+] as const satisfies readonly LimitField[];
+export type VolumeField = (typeof VOLUME_FIELDS)[number];
+
 /** Those that the kernel's cgroups hold. */
 export const CGROUP_FIELDS = [
   'cpu',

@@ -28,6 +28,10 @@ export type NodeName = z.infer<typeof NodeName>;
 export const NamespaceName = label('a namespace').brand<'NamespaceName'>();
 export type NamespaceName = z.infer<typeof NamespaceName>;
 
+/** A tenant's word for one of its volumes. */
+export const VolumeName = label('a volume name').brand<'VolumeName'>();
+export type VolumeName = z.infer<typeof VolumeName>;
+
 /** The runtime's id of a container or pod sandbox (CNI_CONTAINERID). */
 export const ContainerId = word('a container id', 128).brand<'ContainerId'>();
 export type ContainerId = z.infer<typeof ContainerId>;

@@ -18,6 +18,14 @@ const ContainerLimitValues = limitsOf(
 );
 const ShareLimitValues = limitsOf(true, "is no field of a tenant's share; those begin with 'tenant.net.'");
 
+/** How much a tenant may make of volumes itself; null: as much as there is. */
+export const VolumeQuota = z.strictObject({
+  count: z.int().min(0).nullable().default(null),
+  /** Of all its volumes together, as they were asked for. */
+  bytes: z.int().min(0).nullable().default(null),
+});
+export type VolumeQuota = z.infer<typeof VolumeQuota>;
+
 /** What a tenant has bought. */
 export const TenantPlan = z.strictObject({
   tenant: TenantName,
@@ -29,6 +37,7 @@ export const TenantPlan = z.strictObject({
   borrow: z.boolean().default(false),
   /** Who is squeezed first when room is made for others: the lowest. */
   priority: z.int().min(-1_000).max(1_000).default(0),
+  volumes: VolumeQuota.default({ count: null, bytes: null }),
 });
 export type TenantPlan = z.infer<typeof TenantPlan>;
 
@@ -50,5 +59,12 @@ export const NO_DEFAULTS: LimitDefaults = { container: {}, meaning: 'wire' };
 
 /** What a tenant without a plan has. */
 export function emptyPlan(tenant: TenantName): TenantPlan {
-  return { tenant, container: {}, share: {}, borrow: false, priority: 0 };
+  return {
+    tenant,
+    container: {},
+    share: {},
+    borrow: false,
+    priority: 0,
+    volumes: { count: null, bytes: null },
+  };
 }

@@ -15,11 +15,13 @@ PACKAGES=(
   containerd runc crun conmon podman                 # runtimes
   containernetworking-plugins                        # loopback, and the reference for comparisons
   lxcfs                                              # containers' own figures in /proc
+  glusterfs-server glusterfs-client xfsprogs         # shared volumes, and the file systems of their bricks
   util-linux procps ca-certificates                  # nsenter, mount, sysctl; roots of trust
   # to build
   clang llvm libbpf-dev gcc libc6-dev make git
+  libglusterfs-dev pkg-config # the translator
   # to prove: tests, the sample, benchmarks
-  busybox-static iperf3 tcpdump arping iputils-ping ethtool curl e2fsprogs
+  busybox-static iperf3 tcpdump arping iputils-ping ethtool curl e2fsprogs fio
   qemu-system-x86 # a second kernel
 )
 

@@ -23,6 +23,7 @@ const empty: ClusterSnapshot = {
   plans: [],
   limits: NO_DEFAULTS,
   switches: [],
+  volumes: [],
   probes: [],
 };
 const red = { tenant: 'red' as TenantName, tag: 1, createdAt: 0 } as ClusterSnapshot['tenants'][number];

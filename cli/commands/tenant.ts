@@ -135,6 +135,7 @@ async function setPlan(flags: SetPlanFlags): Promise<void> {
       share: withWords(from.share, flags.share, flags.unsetShare, 'share'),
       borrow: flags.borrow ?? from.borrow,
       priority: flags.priority ?? from.priority,
+      volumes: from.volumes,
     };
     if (flags.dryRun) {
       const what = `set the plan of tenant ${plan.tenant}`;

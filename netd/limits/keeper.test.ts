@@ -71,7 +71,14 @@ describe('the keeper of limits', () => {
   });
 
   it('takes an operator’s word for one container before all else, and keeps it over a restart', async () => {
-    node.plan({ tenant: web.tenant, container: { pids: 50 }, share: {}, borrow: false, priority: 0 });
+    node.plan({
+      tenant: web.tenant,
+      container: { pids: 50 },
+      share: {},
+      borrow: false,
+      priority: 0,
+      volumes: { count: null, bytes: null },
+    });
     await node.keeper.setOperator(web, { cpu: 2, 'net.external.in': null });
     await node.round();
     await node.restart();
@@ -274,7 +281,14 @@ describe('the keeper of limits', () => {
 
   it('holds a tenant’s share of the node, and what switches make of it', async () => {
     const share = { 'tenant.net.external.out': 100_000_000 };
-    node.plan({ tenant: web.tenant, container: {}, share, borrow: true, priority: 0 });
+    node.plan({
+      tenant: web.tenant,
+      container: {},
+      share,
+      borrow: true,
+      priority: 0,
+      volumes: { count: null, bytes: null },
+    });
     await node.round();
     const tenant = { tenant: web.tenant, side: 'external', in: null, borrow: true };
     expect(node.kernel.rates.tenants).toEqual([{ ...tenant, out: 100_000_000 }]);

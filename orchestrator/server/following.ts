@@ -14,6 +14,7 @@ import { NodeName } from '../../model/names.ts';
 import { LimitDefaults, NO_DEFAULTS, TenantPlan } from '../../model/plan.ts';
 import { Probe } from '../../model/probe.ts';
 import { Switch } from '../../model/switch.ts';
+import { Volume } from '../../model/volume.ts';
 import type { Page, Store, WatchEvent } from '../../store/contract.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { keysToTell } from './key-state.ts';
@@ -140,6 +141,7 @@ function pictureOf(page: Page, node: NodeName | undefined): { revision: number; 
     plans: records(page, PATHS.plans, TenantPlan),
     limits: records(page, PATHS.limits, LimitDefaults)[0] ?? NO_DEFAULTS,
     switches: records(page, PATHS.switches, Switch),
+    volumes: records(page, PATHS.volumes, Volume),
     probes: node === undefined ? [] : records(page, `${PATHS.probes}${node}/`, Probe),
   };
   return { revision: page.revision, snapshot };
@@ -154,6 +156,7 @@ const KINDS = [
   { kind: 'plan', prefix: PATHS.plans },
   { kind: 'limits', prefix: PATHS.limits },
   { kind: 'switch', prefix: PATHS.switches },
+  { kind: 'volume', prefix: PATHS.volumes },
   { kind: 'probe', prefix: PATHS.probes },
 ] as const;
 

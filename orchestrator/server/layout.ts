@@ -9,6 +9,7 @@
  *     view/plans/TENANT             what each tenant has bought
  *     view/limits                   what holds where no plan says anything
  *     view/switches/ID              switches that are open, or will be
+ *     view/volumes/ID               what is wanted of each volume, until its last brick is gone
  *     view/probes/NODE/PROBE        under a lease: the server forgets them in time
  *     pending/switches/ID           those that wait for a second person; nodes do not hear of them
  *     history/switches/NUMBER       those that are over, in the order of their ends; the last SWITCHES_KEPT of them
@@ -43,6 +44,7 @@ export const PATHS = {
   pending: 'pending/switches/',
   history: 'history/switches/',
   historyIds: 'history/ids/',
+  volumes: 'view/volumes/',
   probes: 'view/probes/',
   keys: 'keys/',
   masterKey: 'keys/master',

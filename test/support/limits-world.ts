@@ -136,6 +136,7 @@ export class SimulatedNode {
     ...{ revision: 1, settings: SETTINGS, tenants: new Map(), nodes: new Map([[NODE_A.node, NODE_A]]) },
     ...{ namespaces: new Map(), guards: new Map(), plans: new Map(), defaults: NO_DEFAULTS },
     switches: new Map(),
+    volumes: new Map(),
   };
 
   static async start(): Promise<SimulatedNode> {

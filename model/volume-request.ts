@@ -1,0 +1,62 @@
+/** What people ask of volumes and what they are shown: the shapes of /v1/volumes. */
+import * as z from 'zod';
+import { NodeName, TenantName, VolumeName } from './names.ts';
+import { Layout, Volume, VolumeLimits } from './volume.ts';
+import { BrickReport, MountReport, VolumeEvent, VolumeReport } from './volume-report.ts';
+
+/** The smallest file system a brick can have (mkfs.xfs(8), 300 MB since xfsprogs 5.19), and two of them. */
+export const LEAST_VOLUME_BYTES = 2 ** 30;
+/** What Gluster, XFS and 64-bit arithmetic in JavaScript carry without doubt. */
+export const MOST_VOLUME_BYTES = 2 ** 50;
+
+export const SizeBytes = z
+  .int()
+  .min(LEAST_VOLUME_BYTES, 'a volume has at least 1 GiB')
+  .max(MOST_VOLUME_BYTES, 'a volume has at most 1 PiB');
+
+/** POST /v1/volumes?waitMs= */
+export const VolumeWish = z.strictObject({
+  /** May be left out by a tenant's token. */
+  tenant: TenantName.optional(),
+  name: VolumeName,
+  sizeBytes: SizeBytes,
+  inodes: z.int().min(1_000).nullable().default(null),
+  /** Default: two-by-two where there are two storage nodes or more, else single. */
+  layout: Layout.optional(),
+  thin: z.boolean().default(false),
+  limits: VolumeLimits.default({}),
+  nodeLimits: VolumeLimits.default({}),
+});
+export type VolumeWish = z.infer<typeof VolumeWish>;
+
+/** POST /v1/volumes/ID/resize */
+export const ResizeWish = z.strictObject({
+  sizeBytes: SizeBytes,
+  inodes: z.int().min(1_000).nullable().optional(),
+});
+/** PUT /v1/volumes/ID/limits: what is named replaces, the rest stays; null is unlimited. */
+export const LimitWish = z.strictObject({
+  limits: VolumeLimits.optional(),
+  nodeLimits: VolumeLimits.optional(),
+});
+/** DELETE /v1/volumes/ID?now=1 has no body. POST /v1/volumes/ID/hosts: a node is about to mount it. */
+export const HostWish = z.strictObject({ node: NodeName });
+
+/** GET /v1/volumes/ID, and an item of GET /v1/volumes (a tenant sees its own; ?tenant= narrows, ?all=1 shows deleted ones). */
+export const VolumeShown = z.strictObject({
+  volume: Volume,
+  /** Whether its coordinator has been heard of lately; else what is below are its last words. */
+  reachable: z.boolean(),
+  /** Whether what was asked has been done on all nodes concerned. */
+  settled: z.boolean(),
+  report: VolumeReport.nullable(),
+  bricks: z.array(
+    z.strictObject({ node: NodeName, brick: BrickReport.nullable(), online: z.boolean().nullable() }),
+  ),
+  mounts: z.array(z.strictObject({ node: NodeName, mount: MountReport })),
+  /** The last ones, oldest first. */
+  events: z.array(VolumeEvent),
+  /** What its owner should know, in sentences: not redundant, near full, heal pending. */
+  warnings: z.array(z.string()),
+});
+export type VolumeShown = z.infer<typeof VolumeShown>;
