@@ -27,7 +27,7 @@ function keysOf({ properties = {} }: Schema, prefix = ''): string[] {
 function defaultOf(key: string): string {
   const value = key
     .split('.')
-    .reduce<unknown>((from, name) => (from as Record<string, unknown>)[name], Config.parse({}));
+    .reduce<unknown>((from, name) => (from as Record<string, unknown> | undefined)?.[name], Config.parse({}));
   return value === undefined ? '' : JSON.stringify(value);
 }
 
