@@ -1,7 +1,7 @@
 /** What people ask of volumes and what they are shown: the shapes of /v1/volumes. */
 import * as z from 'zod';
 import { NodeName, TenantName, VolumeName } from './names.ts';
-import { Layout, Volume, VolumeLimits } from './volume.ts';
+import { Layout, Volume, VolumeId, VolumeLimits } from './volume.ts';
 import { BrickReport, MountReport, VolumeEvent, VolumeReport } from './volume-report.ts';
 
 /** The smallest file system a brick can have (mkfs.xfs(8), 300 MB since xfsprogs 5.19), and two of them. */
@@ -39,6 +39,10 @@ export const LimitWish = z.strictObject({
   limits: VolumeLimits.optional(),
   nodeLimits: VolumeLimits.optional(),
 });
+/** GET, POST and DELETE of one volume: `id` is its id, or its name together with ?tenant= (a tenant's own otherwise). */
+export const VolumeWord = z.union([VolumeId, VolumeName]);
+export type VolumeWord = z.infer<typeof VolumeWord>;
+
 /** DELETE /v1/volumes/ID?now=1 has no body. POST /v1/volumes/ID/hosts: a node is about to mount it. */
 export const HostWish = z.strictObject({ node: NodeName });
 
@@ -53,7 +57,14 @@ export const VolumeShown = z.strictObject({
   bricks: z.array(
     z.strictObject({ node: NodeName, brick: BrickReport.nullable(), online: z.boolean().nullable() }),
   ),
-  mounts: z.array(z.strictObject({ node: NodeName, mount: MountReport })),
+  mounts: z.array(
+    z.strictObject({
+      node: NodeName,
+      /** When its node said so, Unix ms by the server's clock. */
+      at: z.number(),
+      mount: MountReport,
+    }),
+  ),
   /** The last ones, oldest first. */
   events: z.array(VolumeEvent),
   /** What its owner should know, in sentences: not redundant, near full, heal pending. */

@@ -2,6 +2,7 @@
 import type { Capacity } from '../../model/limits.ts';
 import type { ContainerLimits, LimitsReport, TenantShare } from '../../model/limits-report.ts';
 import type { NodeName, TenantName } from '../../model/names.ts';
+import { News } from './news.ts';
 
 /** Nodes report at least every second; three in a row that do not come are no accident. */
 export const SILENT_AFTER_MS = 3_000;
@@ -34,8 +35,7 @@ interface Kept {
 export class LimitReports {
   readonly #nodes = new Map<NodeName, Kept>();
   readonly #clock: () => number;
-  #closed = false;
-  #news = Promise.withResolvers<void>();
+  readonly news = new News();
 
   /** @param clock  ms that only go forward */
   constructor(clock: () => number) {
@@ -56,14 +56,14 @@ export class LimitReports {
     for (const one of report.containers) kept.containers.set(containerKey(one), one);
     for (const share of report.tenants) kept.shares.set(share.tenant, share);
     this.#nodes.set(report.node, kept);
-    this.#tell();
+    this.news.tell();
     return !kept.whole;
   }
 
   /** The node is no longer of the cluster. */
   forget(node: NodeName): void {
     this.#nodes.delete(node);
-    this.#tell();
+    this.news.tell();
   }
 
   knows(node: NodeName): boolean {
@@ -86,29 +86,8 @@ export class LimitReports {
       });
   }
 
-  /**
-   * Resolves at the next report, or after so many ms.
-   * @returns false when there is no point in waiting any longer: the signal has fired, or the server stops
-   */
-  async news(withinMs: number, signal: AbortSignal): Promise<boolean> {
-    if (signal.aborted || this.#closed) return false;
-    const { promise: over, resolve: end } = Promise.withResolvers<void>();
-    const timer = setTimeout(end, withinMs);
-    signal.addEventListener('abort', () => end(), { once: true });
-    await Promise.race([this.#news.promise, over]);
-    clearTimeout(timer);
-    return !(signal.aborted || this.#closed);
-  }
-
-  /** Ends all waiting, so that the server can stop. */
   close(): void {
-    this.#closed = true;
-    this.#tell();
-  }
-
-  #tell(): void {
-    this.#news.resolve();
-    this.#news = Promise.withResolvers();
+    this.news.close();
   }
 }
 

@@ -17,7 +17,7 @@ import { detailOfEnding, detailOfOpening } from './switch-audit.ts';
 import { checkTimes } from './switch-draft.ts';
 import { effectsOf, isSettled } from './switch-effects.ts';
 import { planSwitch, readWorld, type SwitchForecast } from './switch-planning.ts';
-import { readWitnesses, shownWhenSettled, whenSettled } from './switch-showing.ts';
+import { readWitnesses, shownWhenSettled } from './switch-showing.ts';
 import {
   type KeptSwitch,
   liveKey,
@@ -26,6 +26,7 @@ import {
   newSwitchId,
   toHistory,
 } from './switch-store.ts';
+import { whenSettled } from './when-settled.ts';
 
 const Named = z.strictObject({ id: SwitchId });
 
@@ -69,7 +70,7 @@ const closeAll = operation({
       closed: ids,
       settled: await areGone(cluster, ids),
     });
-    return { json: await whenSettled(cluster.limits, look, waitMs, signal) };
+    return { json: await whenSettled(cluster.limits.news, look, waitMs, signal) };
   },
 });
 

@@ -1,17 +1,17 @@
 /** Switches as they are told: to operators whole, to a tenant as far as they concern its own containers. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterNode } from '../../model/cluster.ts';
 import type { TenantName } from '../../model/names.ts';
 import type { Switch } from '../../model/switch.ts';
 import type { SwitchListed, SwitchShown } from '../../model/switch-request.ts';
 import { selects, selectsShare } from '../../model/switch-scope.ts';
 import { PATHS, readAll } from './layout.ts';
-import type { LimitReports, NodeLimits } from './limit-reports.ts';
+import type { NodeLimits } from './limit-reports.ts';
 import type { Cluster } from './operation.ts';
 import type { Principal } from './principal.ts';
 import { effectsOf, isSettled, nextOf, phaseOf, type Witnesses } from './switch-effects.ts';
 import { silentNodes } from './switch-planning.ts';
 import { type KeptSwitch, liveSwitches } from './switch-store.ts';
+import { whenSettled } from './when-settled.ts';
 
 export async function readWitnesses({
   store,
@@ -60,26 +60,7 @@ export function shownWhenSettled(
   signal: AbortSignal,
 ): Promise<SwitchShown> {
   const look = async (): Promise<SwitchShown> => shown(cluster, await find(), who);
-  return whenSettled(cluster.limits, look, who.role === 'tenant' ? 0 : waitMs, signal);
-}
-
-/** Looks again whenever a node reports, until what is seen is settled or the time is over. */
-export async function whenSettled<T extends { readonly settled: boolean }>(
-  limits: LimitReports,
-  look: () => Promise<T>,
-  waitMs: number,
-  signal: AbortSignal,
-): Promise<T> {
-  const until = performance.now() + waitMs;
-  for (;;) {
-    const began = performance.now();
-    const answer = await look();
-    const now = performance.now();
-    if (answer.settled || now >= until) return answer;
-    if (!(await limits.news(until - now, signal))) return answer;
-    // In a large cluster there is always news: no more than a third of the time is spent with looking.
-    await sleep(Math.max(0, Math.min(2 * (now - began), until - performance.now())));
-  }
+  return whenSettled(cluster.limits.news, look, who.role === 'tenant' ? 0 : waitMs, signal);
 }
 
 export function listed(one: Switch, now: number, who: Principal): SwitchListed {
