@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { LIMIT_FIELDS, type LimitField, type LimitValue } from './limits.ts';
-import { boundsOf, limitProblem, parseLimit, printLimit, readLimit } from './quantity.ts';
+import { boundsOf, limitProblem, parseLimit, printLimit, readBytes, readLimit } from './quantity.ts';
 
 describe("the documentation's table of fields", () => {
   const text = readFileSync(new URL('../docs/limits.md', import.meta.url), 'utf8');
@@ -148,5 +148,29 @@ describe('a value of a limit', () => {
         hint: 'say 50Mbit',
       }),
     );
+  });
+});
+
+describe('a size that is no limit', () => {
+  const bounds = { min: 2 ** 30, max: 2 ** 50 };
+
+  it('is read within the bounds that are given', () => {
+    expect(readBytes('10GiB', bounds)).toEqual({ ok: true, value: 10 * 2 ** 30 });
+    expect(readBytes('1024TiB', bounds)).toEqual({ ok: true, value: 2 ** 50 });
+    expect(readBytes('1.5TB', bounds)).toEqual({ ok: true, value: 1.5e12 });
+  });
+
+  it.each([
+    ['0', /has no unit/, /GiB|MiB/],
+    ['1B', /less than makes sense/, /the least is 1GiB$/],
+    ['1025TiB', /more than makes sense/, /the most is 1024TiB$/],
+    ['10G', /not clear here/, /10GiB \(powers of 1024\) or 10GB/],
+    ['10EiB', /not clear here/, /^say 128MiB, 1GiB or 500MB$/],
+    ['-1GiB', /is no quantity/, /^say 128MiB, 1GiB or 500MB$/],
+    ['unlimited', /is no quantity/, /500MB$/],
+  ])('is refused as %j, and never called unlimited', (word, problem, hint) => {
+    expect(readBytes(word, bounds)).toEqual({
+      ...{ ok: false, problem: expect.stringMatching(problem), hint: expect.stringMatching(hint) },
+    });
   });
 });

@@ -134,18 +134,29 @@ export function isWhole(field: LimitField): boolean {
   return LIMIT_UNITS[field] !== 'cores';
 }
 
-function readNumber(unit: NumberUnit, text: string): Reading<number> {
+/** A size that is no limit of a container, such as a volume's. @param bounds  in bytes */
+export function readBytes(text: string, bounds: Bounds): Reading<number> {
+  const reading = readNumber('bytes', text, bounds);
+  // No size is unlimited.
+  return reading.ok ? reading : { ...reading, hint: reading.hint.replace(`, or ${UNLIMITED}`, '') };
+}
+
+function readNumber(unit: NumberUnit, text: string, bounds = BOUNDS[unit]): Reading<number> {
   const [, digits, suffix = ''] = /^(\d{1,16}(?:\.\d{1,20})?)([^\d\s.].*)?$/.exec(text) ?? [];
   if (digits === undefined) return wrong(`${JSON.stringify(text)} is no quantity`, exampleHint(unit));
   const size = SUFFIXES[unit].find(([name]) => name === suffix)?.[1];
-  if (size !== undefined) return checkNumber(unit, exactly(digits, size), text);
+  if (size !== undefined) return checkNumber(unit, exactly(digits, size), text, bounds);
   const problem =
     suffix === '' ? 'has no unit' : `has a unit that is not clear here, ${JSON.stringify(suffix)}`;
   return wrong(`${JSON.stringify(text)} ${problem}`, suffixHint(unit, digits, suffix));
 }
 
-function checkNumber(unit: NumberUnit, value: number, text: string): Reading<number> {
-  const { min, max } = BOUNDS[unit];
+function checkNumber(
+  unit: NumberUnit,
+  value: number,
+  text: string,
+  { min, max } = BOUNDS[unit],
+): Reading<number> {
   const shown = JSON.stringify(text);
   if (!Number.isFinite(value)) return wrong(`${shown} is no number`, exampleHint(unit));
   if (value < min) return wrong(`${shown} is less than makes sense`, `the least is ${printed(unit, min)}`);
