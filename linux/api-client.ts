@@ -21,10 +21,12 @@ export interface ApiClient {
   request(method: Method, path: string, body?: unknown): Promise<unknown>;
   /**
    * The items of a newline-delimited JSON answer, as they come; ends with the answer or the signal.
+   *
+   * @param body  makes it a POST
    * @throws SluiceError the one the daemon answered with, or `unreachable` when the connection breaks or stays
    *   silent too long
    */
-  stream(path: string, signal: AbortSignal): AsyncIterable<unknown>;
+  stream(path: string, signal: AbortSignal, body?: unknown): AsyncIterable<unknown>;
   close(): void;
 }
 
@@ -74,7 +76,7 @@ export function clientOver(carrier: Carrier): ApiClient {
       const text = await readText(carrier, answer);
       return text === '' ? undefined : parseLine(carrier, text);
     },
-    stream: (path, signal) => streamOf(carrier, path, signal),
+    stream: (path, signal, body) => streamOf(carrier, path, signal, body),
     close: () => carrier.close(),
   };
 }
@@ -102,7 +104,12 @@ async function exchange(
   throw problemIn(await readText(carrier, answer), answer.statusCode ?? 500, path);
 }
 
-async function* streamOf(carrier: Carrier, path: string, signal: AbortSignal): AsyncGenerator<unknown> {
+async function* streamOf(
+  carrier: Carrier,
+  path: string,
+  signal: AbortSignal,
+  body: unknown,
+): AsyncGenerator<unknown> {
   const silence = new AbortController();
   const watchdog =
     carrier.limits.silenceMs === undefined
@@ -110,7 +117,7 @@ async function* streamOf(carrier: Carrier, path: string, signal: AbortSignal): A
       : setTimeout(() => silence.abort(silent()), carrier.limits.silenceMs);
   const either = AbortSignal.any([signal, silence.signal]);
   try {
-    const answer = await exchange(carrier, 'GET', path, undefined, either);
+    const answer = await exchange(carrier, body === undefined ? 'GET' : 'POST', path, body, either);
     for await (const line of readLines(answer, LONGEST_LINE)) {
       watchdog?.refresh();
       const item = parseLine(carrier, line);

@@ -1,4 +1,5 @@
 /** Whom a command talks to: the cluster's server, or a daemon of this machine. */
+import path from 'node:path';
 import { type ApiClient, localClient, type Method } from '../../linux/api-client.ts';
 import { readCredential } from '../../linux/credential.ts';
 import { isThere } from '../../linux/directories.ts';
@@ -65,6 +66,19 @@ export async function withDaemon<T>(daemon: Daemon, work: (client: ApiClient) =>
     client.close();
   }
 }
+
+/** This node's storaged. What it is asked for may take longer than other answers: a client that starts, a volume read. */
+export async function withStoraged<T>(work: (client: ApiClient) => Promise<T>): Promise<T> {
+  const socket = path.join(placesOf(process.env).runDir, 'storaged.sock');
+  const client = localClient(socket, { timeoutMs: STORAGED_MS });
+  try {
+    return await work(client);
+  } finally {
+    client.close();
+  }
+}
+
+const STORAGED_MS = 120_000;
 
 /** All items of a paged list. @param path  may have a query of its own */
 export async function listAll<T>(client: ApiClient, path: string, after?: string): Promise<T[]> {

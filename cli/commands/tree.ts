@@ -79,6 +79,11 @@ const CLUSTER: readonly GroupEntry[] = [
     load: async () => (await import('./switch.ts')).switches,
   },
   {
+    name: 'volume',
+    describe: 'File systems that containers of a tenant share',
+    load: async () => (await import('./volume.ts')).volumes,
+  },
+  {
     name: 'node',
     describe: 'The machines of the cluster',
     load: async () => (await import('./node.ts')).node,
