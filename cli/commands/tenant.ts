@@ -7,6 +7,7 @@ import { change } from './change.ts';
 import { listAll, pathTo, withServer } from './clients.ts';
 import { type LimitWords, limitFlags, limitLines, withWords } from './limit-words.ts';
 import { type Changing, changing, destroying, type Root, server } from './options.ts';
+import { quotaText, volumeQuota } from './volume-words.ts';
 
 const PATH = '/v1/tenants';
 const PLANS = '/v1/plans';
@@ -100,6 +101,11 @@ function planFlags<T>(yargs: Argv<T>): Argv<T & PlanWords> {
       type: 'number',
       describe: 'The lowest are squeezed first (-1000 to 1000, ordinary is 0)',
     })
+    .option('volumes', { type: 'string', describe: 'How many volumes it may make itself, or unlimited' })
+    .option('volume-bytes', {
+      type: 'string',
+      describe: 'How large these may be together: 100GiB, or unlimited',
+    })
     .option('clear', { type: 'boolean', default: false, describe: 'Forget what the plan says, first' })
     .example(
       '$0 tenant set blue --limit cpu=1 --limit memory=512MiB --share net.external.out=1Gbit --borrow',
@@ -116,6 +122,8 @@ interface PlanWords extends LimitWords {
   readonly unsetShare?: readonly string[] | undefined;
   readonly borrow?: boolean | undefined;
   readonly priority?: number | undefined;
+  readonly volumes?: string | undefined;
+  readonly volumeBytes?: string | undefined;
   readonly clear: boolean;
 }
 
@@ -135,7 +143,7 @@ async function setPlan(flags: SetPlanFlags): Promise<void> {
       share: withWords(from.share, flags.share, flags.unsetShare, 'share'),
       borrow: flags.borrow ?? from.borrow,
       priority: flags.priority ?? from.priority,
-      volumes: from.volumes,
+      volumes: volumeQuota(from.volumes, flags),
     };
     if (flags.dryRun) {
       const what = `set the plan of tenant ${plan.tenant}`;
@@ -152,7 +160,7 @@ function textOf({ tenant: name, tag, createdAt }: Tenant, plan: TenantPlan): str
   return [head, 'plan', ...planLines(plan)].join('\n');
 }
 
-function planLines({ container, share, borrow, priority }: TenantPlan): string[] {
+function planLines({ container, share, borrow, priority, volumes }: TenantPlan): string[] {
   const own = limitLines(container);
   const together = limitLines(share);
   return [
@@ -162,6 +170,7 @@ function planLines({ container, share, borrow, priority }: TenantPlan): string[]
     ...together.map((line) => `    ${line}`),
     `  borrow from siblings: ${borrow ? 'yes' : 'no'}`,
     `  priority: ${priority}`,
+    `  volumes of its own making: ${quotaText(volumes)}`,
   ];
 }
 

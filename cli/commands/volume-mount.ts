@@ -28,12 +28,10 @@ export function mountFlags<T>(yargs: Argv<T>): Argv<T & Omit<MountFlags, 'volume
     .option('container', CONTAINER)
     .option('at', {
       type: 'string',
-      implies: 'pid',
       describe: 'Mount it there in the running container: /data',
     })
     .option('pid', {
       type: 'number',
-      implies: 'at',
       describe: 'A process of the running container, by its number on this node',
     })
     .option('sub-directory', {
@@ -95,7 +93,13 @@ function howText({ at, subDirectory, readOnly }: MountFlags, limits: Limits): st
 }
 
 function intoOf({ at, pid }: MountFlags): { pid: number; directory: string } | null {
-  if (at === undefined || pid === undefined) return null;
+  if (at === undefined && pid === undefined) return null;
+  if (at === undefined || pid === undefined)
+    throw new SluiceError(
+      'invalid_request',
+      '--at and --pid go together: where, and in which container',
+      'say both, or neither to have a directory for the runtime to bind',
+    );
   if (Number.isSafeInteger(pid) && pid > 0) return { pid, directory: pathWithin('--at', at) };
   throw new SluiceError(
     'invalid_request',

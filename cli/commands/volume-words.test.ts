@@ -1,5 +1,5 @@
 import { SluiceError } from '../../model/errors.ts';
-import { inodesOf, sizeOf, volumeLimits } from './volume-words.ts';
+import { inodesOf, quotaText, sizeOf, volumeLimits, volumeQuota } from './volume-words.ts';
 
 function hintOf(work: () => unknown): string {
   try {
@@ -56,5 +56,31 @@ describe('what people say of volumes', () => {
     expect(inodesOf(undefined)).toBeUndefined();
     for (const count of [0, 999, 1e6 + 0.5, Number.NaN])
       expect(hintOf(() => inodesOf(count))).toMatch(/--inodes/);
+  });
+});
+
+describe("a tenant's quota of volumes", () => {
+  const before = { count: 3, bytes: 100 * 2 ** 30 };
+
+  it('is changed where it is named, and unlimited is a value', () => {
+    expect(volumeQuota(before, {})).toEqual(before);
+    expect(volumeQuota(before, { volumes: '5' })).toEqual({ ...before, count: 5 });
+    expect(volumeQuota(before, { volumeBytes: '2TiB', volumes: 'unlimited' })).toEqual({
+      ...{ count: null, bytes: 2 * 2 ** 40 },
+    });
+    expect(volumeQuota(before, { volumes: '0', volumeBytes: 'unlimited' })).toEqual({
+      count: 0,
+      bytes: null,
+    });
+  });
+
+  it('is refused where it could mean two things', () => {
+    expect(hintOf(() => volumeQuota(before, { volumeBytes: '100G' }))).toMatch(/--volume-bytes.*100GiB/);
+    expect(hintOf(() => volumeQuota(before, { volumes: '-1' }))).toMatch(/--volumes/);
+  });
+
+  it('is written as it is said', () => {
+    expect(quotaText(before)).toBe('3, 100GiB together');
+    expect(quotaText({ count: null, bytes: null })).toBe('as many as there is room for');
   });
 });

@@ -1,7 +1,14 @@
 /** What people say of volumes on the command line: sizes, limits, and how a number of files is written. */
 import { SluiceError } from '../../model/errors.ts';
-import { type LimitField, type LimitValue, VOLUME_FIELDS, type VolumeField } from '../../model/limits.ts';
-import { parseLimit, readBytes } from '../../model/quantity.ts';
+import {
+  type LimitField,
+  type LimitValue,
+  UNLIMITED,
+  VOLUME_FIELDS,
+  type VolumeField,
+} from '../../model/limits.ts';
+import type { VolumeQuota } from '../../model/plan.ts';
+import { parseLimit, printLimit, readBytes } from '../../model/quantity.ts';
 import { LEAST_VOLUME_BYTES, MOST_VOLUME_BYTES } from '../../model/volume-request.ts';
 
 /** yargs makes a list of what is said several times. */
@@ -65,4 +72,40 @@ function fieldOf(name: string): VolumeField {
 /** As {@link volumeLimits} takes it. */
 export function shortField(field: LimitField): string {
   return field.startsWith(PREFIX) ? field.slice(PREFIX.length) : field;
+}
+
+/** `unlimited` is a value of both; what is not said stays. @throws SluiceError `invalid_request` */
+export function volumeQuota(
+  before: VolumeQuota,
+  {
+    volumes,
+    volumeBytes,
+  }: { readonly volumes?: string | undefined; readonly volumeBytes?: string | undefined },
+): VolumeQuota {
+  return {
+    count: volumes === undefined ? before.count : countOf(volumes),
+    bytes: volumeBytes === undefined ? before.bytes : quotaBytesOf(volumeBytes),
+  };
+}
+
+function countOf(word: unknown): number | null {
+  if (word === UNLIMITED) return null;
+  if (typeof word === 'string' && /^\d{1,6}$/.test(word)) return Number(word);
+  throw new SluiceError(
+    'invalid_request',
+    '--volumes is no number of volumes',
+    `say a whole number, or ${UNLIMITED}`,
+  );
+}
+
+function quotaBytesOf(word: unknown): number | null {
+  if (word === UNLIMITED) return null;
+  const reading = readBytes(String(word), { min: 0, max: Number.MAX_SAFE_INTEGER });
+  if (reading.ok) return reading.value;
+  throw new SluiceError('invalid_request', `--volume-bytes: ${reading.problem}`, reading.hint);
+}
+
+export function quotaText({ count, bytes }: VolumeQuota): string {
+  const many = count === null ? 'as many as there is room for' : String(count);
+  return `${many}${bytes === null ? '' : `, ${printLimit('memory', bytes)} together`}`;
 }
