@@ -103,9 +103,8 @@ describe('lines of plans, defaults and switches', () => {
       TenantPlan.safeParse({ tenant: 'blue', container: { 'tenant.net.external.out': 1e9 } }).success,
     ).toBe(false);
     expect(TenantPlan.safeParse({ tenant: 'blue', share: { 'net.external.out': 1e9 } }).success).toBe(false);
-    expect(TenantPlan.safeParse({ tenant: 'blue', share: { 'tenant.net.external.out': 1e9 } }).success).toBe(
-      true,
-    );
+    for (const share of [{ 'tenant.net.external.out': 1e9 }, { 'tenant.volume.writeOps': 500 }])
+      expect(TenantPlan.safeParse({ tenant: 'blue', share }).success).toBe(true);
     expect(
       TenantPlan.safeParse({ tenant: 'blue', container: { cpu: null, 'cpu.set': '0-3,7' } }).success,
     ).toBe(true);

@@ -27,11 +27,11 @@ const PresetWords = z.strictObject({
 
 const DEFAULT_PRESETS: Readonly<Record<string, z.infer<typeof PresetWords>>> = {
   /** Promises nothing, so that no node can lack it: whatever is free may be used. */
-  peak: { lift: ['cpu', 'net', 'block'], set: {}, scale: {}, priority: 100, for: '6h' },
+  peak: { lift: ['cpu', 'net', 'block', 'volume'], set: {}, scale: {}, priority: 100, for: '6h' },
   'degrade-batch': {
     lift: [],
     set: {},
-    scale: { cpu: 0.5, net: 0.5, block: 0.5 },
+    scale: { cpu: 0.5, net: 0.5, block: 0.5, volume: 0.5 },
     priority: 50,
     for: '6h',
   },

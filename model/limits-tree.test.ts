@@ -50,7 +50,8 @@ describe('limits in words', () => {
   it('may be called by the name of a group', () => {
     expect(fieldsNamed('net.external')).toEqual(['net.external.in', 'net.external.out']);
     expect(fieldsNamed('memory')).toEqual(['memory']);
-    expect(fieldsNamed('tenant')).toHaveLength(4);
+    expect(fieldsNamed('tenant')).toHaveLength(8);
+    expect(fieldsNamed('tenant.volume')).toHaveLength(4);
     expect(fieldsNamed('block')).toEqual(['block.read', 'block.write', 'block.readOps', 'block.writeOps']);
     expect(fieldsNamed('net.ext')).toEqual([]);
   });

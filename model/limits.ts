@@ -39,6 +39,10 @@ export const LIMIT_UNITS = {
   'tenant.net.internal.out': 'bitsPerSecond',
   'tenant.net.external.in': 'bitsPerSecond',
   'tenant.net.external.out': 'bitsPerSecond',
+  'tenant.volume.read': 'bytesPerSecond',
+  'tenant.volume.write': 'bytesPerSecond',
+  'tenant.volume.readOps': 'opsPerSecond',
+  'tenant.volume.writeOps': 'opsPerSecond',
 } as const;
 
 export type LimitUnit = (typeof LIMIT_UNITS)[LimitField];

@@ -16,7 +16,7 @@ const ContainerLimitValues = limitsOf(
   false,
   "is a tenant's share of a node, and stands in its plan's `share`",
 );
-const ShareLimitValues = limitsOf(true, "is no field of a tenant's share; those begin with 'tenant.net.'");
+const ShareLimitValues = limitsOf(true, "is no field of a tenant's share; those begin with 'tenant.'");
 
 /** How much a tenant may make of volumes itself; null: as much as there is. */
 export const VolumeQuota = z.strictObject({
@@ -31,7 +31,7 @@ export const TenantPlan = z.strictObject({
   tenant: TenantName,
   /** Of each of its containers. */
   container: ContainerLimitValues.default({}),
-  /** Of all its containers on one node together: the fields `tenant.net.*`. */
+  /** Of all its containers on one node together: the fields `tenant.*`. */
   share: ShareLimitValues.default({}),
   /** Whether containers may use what their siblings leave of the tenant's share, beyond their own rates. */
   borrow: z.boolean().default(false),

@@ -39,6 +39,15 @@ const BOUNDS: Readonly<Record<NumberUnit, Bounds>> = {
   bitsPerSecond: { min: 8_000, max: 1e12 },
 };
 
+/**
+ * Of shared volumes. Whoever waits for an operation dies only when it is done, and the largest, of 128 KiB, waits for all
+ * of its bytes: two seconds at the least rate, and behind the one before it four.
+ */
+const VOLUME_LEAST: Readonly<Partial<Record<LimitUnit, number>>> = {
+  bytesPerSecond: 64_000,
+  opsPerSecond: 5,
+};
+
 const SUFFIXES: Readonly<Record<NumberUnit, Suffixes>> = {
   cores: [
     ['', 1],
@@ -86,7 +95,7 @@ export function readLimit(field: LimitField, word: unknown): Reading<LimitValue>
   const text = typeof word === 'number' ? String(word) : word;
   if (typeof text !== 'string') return wrong(`${JSON.stringify(word)} is no value`, exampleHint(unit));
   if (text === UNLIMITED) return { ok: true, value: null };
-  return unit === 'cpus' ? readCpus(text) : readNumber(unit, text);
+  return unit === 'cpus' ? readCpus(text) : readNumber(unit, text, boundsOf(field));
 }
 
 /** @throws SluiceError `invalid_request` */
@@ -119,14 +128,16 @@ export function limitProblem(field: LimitField, value: LimitValue): string | und
     return reading.ok ? undefined : reading.problem;
   }
   if (typeof value === 'string') return `${JSON.stringify(value)} is no number`;
-  const reading = checkNumber(unit, value, String(value));
+  const reading = checkNumber(unit, value, String(value), boundsOf(field));
   return reading.ok ? undefined : reading.problem;
 }
 
 /** @returns undefined for lists of CPUs */
 export function boundsOf(field: LimitField): Bounds | undefined {
   const unit = LIMIT_UNITS[field];
-  return unit === 'cpus' ? undefined : BOUNDS[unit];
+  if (unit === 'cpus') return undefined;
+  const least = /^(?:tenant\.)?volume\./.test(field) ? VOLUME_LEAST[unit] : undefined;
+  return least === undefined ? BOUNDS[unit] : { ...BOUNDS[unit], min: least };
 }
 
 /** Whether the field's unit cannot be split: all but cores. */
@@ -210,7 +221,7 @@ function decimals(value: number): string {
 }
 
 function printed(unit: NumberUnit, value: number): string {
-  const [suffix, size] = SUFFIXES[unit].find(([, one]) => one >= 1 && value >= one) ?? ['', 1];
+  const [suffix, size] = SUFFIXES[unit].find(([, one]) => one >= 1 && value % one === 0) ?? ['', 1];
   return `${value / size}${suffix}`;
 }
 

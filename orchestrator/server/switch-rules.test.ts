@@ -9,7 +9,7 @@ describe('what the configuration says of switches', () => {
     const { presets, approveAbove, longestMs } = rules({});
     expect([...presets.keys()]).toEqual(['peak', 'degrade-batch']);
     expect(presets.get('peak')).toMatchObject({
-      changes: { cpu: { do: 'lift' }, 'net.external.out': { do: 'lift' }, 'block.readOps': { do: 'lift' } },
+      changes: { cpu: { do: 'lift' }, 'net.external.out': { do: 'lift' }, 'volume.read': { do: 'lift' } },
       priority: 100,
       forMs: 6 * 3_600_000,
     });

@@ -134,7 +134,7 @@ describe('opening a switch', () => {
   it('takes presets from the configuration, and what is said besides comes first', async () => {
     const { switch: one } = await open({ preset: 'peak', changes: undefined, forMs: undefined });
     expect(one).toMatchObject({ name: 'peak', priority: 100, until: world.now + 6 * HOUR });
-    expect(Object.keys(one.changes)).toHaveLength(9);
+    expect(Object.keys(one.changes)).toHaveLength(13);
     const batch = await open({
       ...{ preset: 'degrade-batch', select: { labels: { tier: ['batch'] } } },
       changes: { cpu: { do: 'set', value: 0.1 } },
