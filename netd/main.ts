@@ -25,6 +25,7 @@ import { type Kernel, openKernel } from './kernel.ts';
 import { createKeyedLock } from './keyed-lock.ts';
 import { meantRates } from './limits/meant-rates.ts';
 import { startLimits } from './limits/start.ts';
+import { ANSWER_WITHIN_MS } from './limits/volume-keeper.ts';
 import { netdMetrics } from './metrics.ts';
 import { followPlane } from './plane-feed.ts';
 import { createProbeKeeper } from './probes.ts';
@@ -108,6 +109,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
   );
   const limits = await startLimits({
     ...{ node, store, clock: options.clock, server: options.server, signal, log },
+    storaged: localClient(path.join(options.runDir, 'storaged.sock'), { timeoutMs: ANSWER_WITHIN_MS }),
     ...{ cgroups: openCgroupKeeper(), rates: () => (plane.current() && facts ? rates : undefined) },
     capacity: () => readCapacity(options.uplink),
     view: () => cluster.current(),

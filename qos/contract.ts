@@ -1,7 +1,12 @@
-/** What holds limits on a node: rates by tc, everything else by cgroups. The keeper of limits knows them by this alone. */
+/**
+ * What holds limits on a node: rates by tc, those of shared volumes by their clients, everything else by cgroups. The
+ * keeper of limits knows them by this alone.
+ */
 import type { CgroupField, LimitValue, RateField } from '../model/limits.ts';
 import type { Shortfall } from '../model/limits-report.ts';
+import type { MountLimitsAnswer, NodeMounts, VolumeRates } from '../model/mount-limits.ts';
 import type { ContainerId, IfName, TenantName } from '../model/names.ts';
+import type { MountId } from '../model/volume.ts';
 
 /** Bits a second; null: unlimited. From the container's point of view. */
 export interface Rates {
@@ -106,4 +111,22 @@ export interface CgroupStatistics {
   readonly pidsRefused: number;
   /** Requests that waited, where the kernel tells. */
   readonly blockWaits: number | null;
+}
+
+/** The clients of shared volumes on this node, through storaged. They hold what they hold also while it is away. */
+export interface VolumeKeeper {
+  /** What was told last; undefined: nothing yet. The same object as long as nothing new was told. */
+  told(): NodeMounts | undefined;
+  /** Whether storaged is there. */
+  answers(): boolean;
+  /** From every client, now. @throws SluiceError `unreachable` */
+  read(): Promise<NodeMounts>;
+  /**
+   * All fields at once, under whatever is being read and written.
+   * @throws SluiceError, after which the mount holds what it held: `not_found` when it is gone, `unreachable`,
+   *   `storage_failed` while its client is dead
+   */
+  apply(mount: MountId, rates: VolumeRates): Promise<MountLimitsAnswer>;
+  /** Of all mounts of a tenant on this node together. @throws SluiceError as above */
+  applyShare(tenant: TenantName, rates: VolumeRates): Promise<MountLimitsAnswer>;
 }

@@ -1,5 +1,13 @@
 /** What a node's limits are to be: for each container and each tenant, by the one algebra. Decides, and touches nothing. */
-import { type Base, baseOf, type Effective, effective, switchesOf } from '../model/effective-limits.ts';
+import {
+  type Base,
+  type BaseOrigin,
+  baseOf,
+  type Effective,
+  type EffectiveValue,
+  effective,
+  switchesOf,
+} from '../model/effective-limits.ts';
 import type { Side } from '../model/endpoint.ts';
 import {
   type BaseLayers,
@@ -13,13 +21,27 @@ import {
   type LimitValue,
   type RateField,
   type Subject,
+  VOLUME_FIELDS,
+  type VolumeField,
 } from '../model/limits.ts';
+import type { VolumeRates } from '../model/mount-limits.ts';
 import type { IfName, NodeName, TenantName } from '../model/names.ts';
 import type { LimitDefaults, TenantPlan } from '../model/plan.ts';
 import type { Switch, SwitchId } from '../model/switch.ts';
 import { chooses, choosesShare } from '../model/switch-scope.ts';
+import type { MountId, VolumeId } from '../model/volume.ts';
 import type { CgroupLimits, NodeRates, PortRates, TenantRates } from './contract.ts';
 import { isLimit } from './same.ts';
+
+/** A mount of a shared volume, as far as limits are concerned. */
+export interface KnownMount {
+  readonly id: MountId;
+  readonly volume: VolumeId;
+  /** What was asked for it alone. */
+  readonly own: Limits;
+  /** What its volume says of each of its mounts. */
+  readonly ofVolume: Limits;
+}
 
 /** One attachment of a container, as far as limits are concerned. */
 export interface KnownContainer {
@@ -31,8 +53,9 @@ export interface KnownContainer {
   readonly app: Limits;
   /** What the kernel had in its cgroup before our first write; undefined: not seen yet. */
   readonly captured: CgroupLimits | undefined;
-  /** Of several attachments of one container, one holds what its cgroup has. */
+  /** Of several attachments of one container, one holds what its cgroup has, and its mounts. */
   readonly holdsCgroup: boolean;
+  readonly mounts: readonly KnownMount[];
 }
 
 /** What holds for all containers of a node. */
@@ -55,17 +78,33 @@ export interface DesiredContainer {
   readonly mayKill: boolean;
   /** Those with a limit. */
   readonly ports: readonly PortRates[];
+  readonly mounts: readonly DesiredMount[];
 }
+
+export interface DesiredMount {
+  readonly known: KnownMount;
+  readonly effective: Effective<VolumeField>;
+  /** Where its base is from. */
+  readonly origin: Readonly<Record<VolumeField, MountOrigin>>;
+  readonly rates: VolumeRates;
+}
+
+/** `mount`: it was said of the mount alone; `volume`: of each mount of the volume. */
+export type MountOrigin = BaseOrigin | 'mount' | 'volume';
 
 export interface DesiredShare {
   readonly tenant: TenantName;
   readonly effective: Partial<Effective<LimitField>>;
   /** Those with a limit. */
   readonly rates: readonly TenantRates[];
+  /** Of all its mounts here; undefined: it has none. */
+  readonly volumes: VolumeRates | undefined;
 }
 
 export interface Desired {
   readonly containers: readonly DesiredContainer[];
+  /** Those that have mounts and no network of ours, or not yet. */
+  readonly strangers: readonly DesiredContainer[];
   readonly shares: readonly DesiredShare[];
 }
 
@@ -74,13 +113,20 @@ const CONTAINER_FIELDS = LIMIT_FIELDS.filter((field) => !isTenantField(field));
 
 /** Of all tenants that have containers here, on the sides where they have them. */
 export function desiredShares(containers: readonly KnownContainer[], node: NodeLimits): DesiredShare[] {
-  const sides = new Map<TenantName, Set<Side>>();
-  for (const { subject, ports } of containers) {
-    const present = sides.get(subject.tenant) ?? new Set<Side>();
-    sides.set(subject.tenant, present);
-    for (const { side } of ports) present.add(side);
+  const tenants = new Map<TenantName, Present>();
+  for (const { subject, ports, mounts } of containers) {
+    const present = tenants.get(subject.tenant) ?? { sides: new Set(), mounts: false };
+    tenants.set(subject.tenant, present);
+    for (const { side } of ports) present.sides.add(side);
+    present.mounts ||= mounts.length > 0;
   }
-  return [...sides].map(([tenant, present]) => desiredShare(tenant, [...present], node));
+  return [...tenants].map(([tenant, present]) => desiredShare(tenant, present, node));
+}
+
+/** Where a tenant has anything that its share can hold. */
+interface Present {
+  readonly sides: Set<Side>;
+  mounts: boolean;
 }
 
 export function ratesOf({ containers, shares }: Desired): NodeRates {
@@ -127,14 +173,50 @@ export function desiredContainer(container: KnownContainer, node: NodeLimits): D
     fields: CONTAINER_FIELDS,
     capacity: node.capacity,
   }) as Effective<LimitField>;
+  const mounts = container.mounts.map((mount) => desiredMount(mount, layers, switches));
   return {
-    key,
-    subject,
-    effective: all,
+    ...{ key, subject, mounts },
+    effective: { ...all, ...tightest(mounts) },
     cgroup: container.holdsCgroup ? cgroupOf(all, container.captured) : {},
     mayKill: mayKill(all, switches),
     ports: container.ports.map((port) => portRates(port, subject.tenant, all)).filter(isLimited),
   };
+}
+
+/** What was said for the container alone is stronger than what was said for the mount, and that than the volume's. */
+function desiredMount(known: KnownMount, layers: BaseLayers, switches: readonly Switch[]): DesiredMount {
+  const base = baseOf({ ...layers, app: { ...known.ofVolume, ...known.own, ...layers.app } });
+  const all = effective({ base, switches, fields: VOLUME_FIELDS });
+  const origin = (field: VolumeField): MountOrigin => {
+    if (all[field].source !== 'app' || layers.app[field] !== undefined) return all[field].source;
+    return known.own[field] === undefined ? 'volume' : 'mount';
+  };
+  return {
+    ...{ known, effective: all, rates: ratesBy((field) => all[field].value) },
+    origin: Object.fromEntries(
+      VOLUME_FIELDS.map((field) => [field, origin(field)]),
+    ) as DesiredMount['origin'],
+  };
+}
+
+/**
+ * What is said of a container whose mounts differ: that of the mount with the lowest base, which no switch turns into
+ * more than another's. Without mounts it is what one would have.
+ */
+function tightest(mounts: readonly DesiredMount[]): Partial<Effective<VolumeField>> {
+  const lower = (a: EffectiveValue, b: EffectiveValue): EffectiveValue =>
+    (asRate(b.base) ?? Number.POSITIVE_INFINITY) < (asRate(a.base) ?? Number.POSITIVE_INFINITY) ? b : a;
+  return Object.fromEntries(
+    VOLUME_FIELDS.flatMap((field) => {
+      const [first, ...rest] = mounts.map((one) => one.effective[field]);
+      return first === undefined ? [] : [[field, rest.reduce(lower, first)]];
+    }),
+  );
+}
+
+function ratesBy(limitOf: (field: VolumeField) => LimitValue): VolumeRates {
+  const rates = VOLUME_FIELDS.map((field) => [field, asRate(limitOf(field))] as const);
+  return Object.fromEntries(rates) as VolumeRates;
 }
 
 /** A field that nobody names goes back to just what it was. */
@@ -164,19 +246,20 @@ function portRates(
   return { hostIf, side, tenant, in: rate('in'), out: rate('out') };
 }
 
-function desiredShare(tenant: TenantName, sides: readonly Side[], node: NodeLimits): DesiredShare {
+function desiredShare(tenant: TenantName, present: Present, node: NodeLimits): DesiredShare {
   const plan = node.plans.get(tenant);
   const none = { app: {}, runtime: {}, cluster: {} };
   const base: Base = baseOf({ ...none, plan: plan?.share ?? {} });
   const share = { tenant, node: node.node, zone: node.zone };
   const switches = node.open.filter((one) => choosesShare(one, share));
   const all = effective({ base, switches, fields: SHARE_FIELDS }) as Effective<LimitField>;
-  const rates = sides.map((side): TenantRates => {
+  const rates = [...present.sides].map((side): TenantRates => {
     const rate = (direction: 'in' | 'out'): number | null =>
       asRate(all[`tenant.net.${side}.${direction}`].value);
     return { tenant, side, in: rate('in'), out: rate('out'), borrow: plan?.borrow ?? false };
   });
-  return { tenant, effective: all, rates: rates.filter(isLimited) };
+  const volumes = present.mounts ? ratesBy((field) => all[`tenant.${field}`].value) : undefined;
+  return { tenant, effective: all, rates: rates.filter(isLimited), volumes };
 }
 
 function isLimited(rates: { readonly in: number | null; readonly out: number | null }): boolean {

@@ -49,7 +49,8 @@ const anyDesired: fc.Arbitrary<Desired> = fc
   })
   .map(({ containers, share }) => ({
     containers,
-    shares: [{ tenant: BLUE, effective: {}, rates: isLimited(share) ? [share] : [] }],
+    strangers: [],
+    shares: [{ tenant: BLUE, effective: {}, rates: isLimited(share) ? [share] : [], volumes: undefined }],
   }));
 const anyKernel = fc
   .tuple(...KEYS.map(() => fc.option(anyLimits(true), { nil: undefined })))

@@ -2,8 +2,9 @@
  * What has to be written so that the kernel holds the limits that are wanted. Pure: (desired, observed) → actions. A
  * container whose values are right is left alone, and so is every field that is not named.
  */
-import type { CgroupField, LimitValue } from '../model/limits.ts';
+import { type CgroupField, type LimitValue, VOLUME_FIELDS, type VolumeField } from '../model/limits.ts';
 import type { Shortfall } from '../model/limits-report.ts';
+import type { VolumeRates } from '../model/mount-limits.ts';
 import type { IfName } from '../model/names.ts';
 import type { CgroupLimits, NodeRates, PortRates, Rates, TenantRates } from './contract.ts';
 import { type Desired, type DesiredContainer, ratesOf } from './desired.ts';
@@ -66,6 +67,11 @@ export function differences(wanted: CgroupLimits, kernel: CgroupLimits): CgroupF
     const present = kernel[field];
     return present === undefined || sameValue(field, value, present) ? [] : [field];
   });
+}
+
+/** Fields of the two that differ; clients hold them to the last byte. */
+export function volumeDifferences(wanted: VolumeRates, held: VolumeRates): VolumeField[] {
+  return VOLUME_FIELDS.filter((field) => wanted[field] !== held[field]);
 }
 
 function sameRates(a: NodeRates, b: NodeRates): boolean {

@@ -9,6 +9,7 @@ import type { Desired } from '../../qos/desired.ts';
 import { type CgroupAction, differences, planCgroups } from '../../qos/plan.ts';
 import type { LimitEvents } from './events.ts';
 import { inParallel } from './parallel.ts';
+import { isStuck } from './waiting.ts';
 
 /** What the kernel was last seen to hold of one container; gone with netd, and then read anew. */
 export interface CgroupState {
@@ -42,8 +43,6 @@ const WRITERS = 64;
 const READ_AT_ONCE = 4;
 /** Full looks between two attempts at what the kernel has refused. */
 const LOOKS_BEFORE_RETRY = 6;
-/** A container that takes longer holds up nobody but itself. */
-const PATIENCE_MS = 200;
 
 export interface CgroupSettlerParts {
   readonly cgroups: CgroupKeeper;
@@ -275,23 +274,6 @@ function unseen(): CgroupState {
     ...{ group: undefined, held: undefined, agreed: {}, shortfalls: [], lacking: undefined },
     ...{ busy: false, statistics: undefined, readAt: 0 },
   };
-}
-
-/** Whether nothing has come of it for longer than others should wait. */
-async function isStuck(work: Promise<unknown>, finished: () => number): Promise<boolean> {
-  let over = false;
-  const end = work.then(() => {
-    over = true;
-  });
-  for (let before = -1; !over && before < finished(); ) {
-    before = finished();
-    await Promise.race([end, pause(PATIENCE_MS)]);
-  }
-  return !over;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
 
 function omit(limits: CgroupLimits, fields: ReadonlySet<CgroupField>): CgroupLimits {

@@ -1,9 +1,10 @@
 /** An attached container as the keeper of limits knows it: who it is, what limits it has from where, what the kernel holds. */
 import { type Bandwidth, type Endpoint, endpointKey } from '../../model/endpoint.ts';
 import type { Limits, Subject } from '../../model/limits.ts';
-import type { NodeName } from '../../model/names.ts';
+import type { HeldMount } from '../../model/mount-limits.ts';
+import { IfName, type NodeName } from '../../model/names.ts';
 import type { CgroupHints } from '../../qos/contract.ts';
-import type { KnownContainer } from '../../qos/desired.ts';
+import type { KnownContainer, KnownMount } from '../../qos/desired.ts';
 import type { LimitRecords } from './records.ts';
 
 export function subjectOf(endpoint: Endpoint, node: NodeName, zone: string | null): Subject {
@@ -19,13 +20,32 @@ export function knownContainer(
   endpoint: Endpoint,
   subject: Subject,
   records: LimitRecords,
-  holdsCgroup: boolean,
+  { holdsCgroup, mounts }: Pick<KnownContainer, 'holdsCgroup' | 'mounts'>,
 ): KnownContainer {
   return {
-    ...{ key: endpointKey(endpoint), subject, holdsCgroup },
+    ...{ key: endpointKey(endpoint), subject, holdsCgroup, mounts },
     ports: endpoint.nics.map(({ hostIf, side }) => ({ hostIf, side })),
     app: { ...bandwidthLimits(endpoint), ...records.operator(endpoint.containerId) },
     captured: records.captured(endpoint.containerId),
+  };
+}
+
+/** What a container without a network of ours is taken to have: a place in parts of the containers needs one. */
+const ANY_INTERFACE = IfName.parse('eth0');
+
+/** A container that has mounts, and of which nothing else is known: switches choose it by tenant, node and zone. */
+export function stranger(
+  { container, tenant }: HeldMount,
+  mounts: readonly KnownMount[],
+  node: NodeName,
+  zone: string | null,
+): KnownContainer {
+  return {
+    ...{ key: container, ports: [], app: {}, captured: undefined, holdsCgroup: false, mounts },
+    subject: {
+      ...{ node, zone, tenant, app: null, instance: null, containerId: container },
+      ...{ ifName: ANY_INTERFACE, labels: {} },
+    },
   };
 }
 

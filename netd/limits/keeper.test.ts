@@ -1,8 +1,9 @@
 import type { Endpoint } from '../../model/endpoint.ts';
 import { LimitsReport } from '../../model/limits-report.ts';
 import type { ContainerId, NodeName } from '../../model/names.ts';
-import { aSwitch, Died, HOUR, NOON, SimulatedNode } from '../../test/support/limits-world.ts';
+import { aSwitch, HOUR, NOON, SimulatedNode } from '../../test/support/limits-world.ts';
 import { anEndpoint } from '../../test/support/samples.ts';
+import { Died } from '../../test/support/simulated-storaged.ts';
 import { createReports } from './report.ts';
 
 const MIB = 2 ** 20;

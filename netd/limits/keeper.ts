@@ -8,10 +8,11 @@ import { asSluiceError } from '../../model/errors.ts';
 import type { Capacity, LimitField, Limits } from '../../model/limits.ts';
 import type { LimitEvent, Shortfall } from '../../model/limits-report.ts';
 import type { Log } from '../../model/log.ts';
-import type { ContainerId, IfName, NodeName } from '../../model/names.ts';
+import type { HeldMount } from '../../model/mount-limits.ts';
+import type { ContainerId, IfName, NodeName, TenantName, VolumeName } from '../../model/names.ts';
 import type { Switch } from '../../model/switch.ts';
-import type { CgroupKeeper, CgroupLimits, RateKeeper } from '../../qos/contract.ts';
-import { type Desired, type DesiredContainer, ratesOf } from '../../qos/desired.ts';
+import type { CgroupKeeper, CgroupLimits, RateKeeper, VolumeKeeper } from '../../qos/contract.ts';
+import { type Desired, type DesiredContainer, type DesiredMount, ratesOf } from '../../qos/desired.ts';
 import { planCgroups, sameRate } from '../../qos/plan.ts';
 import { CgroupSettler, type CgroupState } from './cgroup-settler.ts';
 import { cgroupHolders, hintsOf } from './container.ts';
@@ -22,11 +23,13 @@ import { createTurns } from './parallel.ts';
 import { RateSettler } from './rate-settler.ts';
 import type { LimitRecords } from './records.ts';
 import { restoreCgroup } from './restore.ts';
+import { type HolderState, VolumeSettler } from './volume-settler.ts';
 
 /** Everything the keeper acts on and asks. */
 export interface LimitsWorld {
   readonly node: NodeName;
   readonly cgroups: CgroupKeeper;
+  readonly volumes: VolumeKeeper;
   readonly records: LimitRecords;
   readonly switches: OpenSwitches;
   readonly log: Log;
@@ -46,11 +49,20 @@ export interface ContainerPicture {
   readonly endpoint: Endpoint;
   readonly desired: DesiredContainer;
   readonly cgroup: CgroupState;
+  readonly mounts: readonly MountPicture[];
   readonly shortfalls: readonly Shortfall[];
   readonly events: readonly LimitEvent[];
 }
 
-const NOTHING: Desired = { containers: [], shares: [] };
+export interface MountPicture {
+  readonly mount: HeldMount;
+  /** The tenant's word for its volume. */
+  readonly name: VolumeName | null;
+  readonly desired: DesiredMount;
+  readonly state: HolderState;
+}
+
+const NOTHING: Desired = { containers: [], strangers: [], shares: [] };
 const NEVER: SwitchTimes = { open: [], left: new Map(), nextMs: Number.POSITIVE_INFINITY };
 
 export class LimitsKeeper {
@@ -59,6 +71,7 @@ export class LimitsKeeper {
   readonly #events: LimitEvents;
   readonly #cgroups: CgroupSettler;
   readonly rates: RateSettler;
+  readonly volumes: VolumeSettler;
   /** Attachments under way whose links are there already. */
   readonly #admitted = new Map<string, Endpoint>();
   readonly #lookInTurn = createTurns();
@@ -74,6 +87,11 @@ export class LimitsKeeper {
     this.#desires = new DesiredCache(node, records, capacity);
     this.#events = createEvents(now, log);
     this.#cgroups = new CgroupSettler({ cgroups, events: this.#events, log, now, late: world.late });
+    this.volumes = new VolumeSettler({
+      ...{ volumes: world.volumes, log, now, late: world.late },
+      drifted: ({ container }, field, was, is) =>
+        this.#events.drifted(this.#keyOf(container) ?? container, field, was, is),
+    });
     this.rates = new RateSettler({
       ...{ rates: world.rates, now },
       drifted: (hostIf, field, was, is) => {
@@ -112,13 +130,14 @@ export class LimitsKeeper {
     const view = this.#world.view();
     if (view === undefined) return;
     await this.#forgetGone();
-    if (full) await this.#cgroups.observe();
+    if (full) await Promise.all([this.#cgroups.observe(), this.volumes.observe()]);
     const begun = performance.now();
     // Who has come since the clocks were looked at is not among those that are open.
     const revision = Math.min(view.revision, this.#lookedAt);
     const desired = this.#desired();
     const { done, left } = await this.#cgroups.settle(desired, full);
     const cgroupsMs = Math.round(performance.now() - begun);
+    let stays = left;
     try {
       await this.rates.settle(() => this.#desired(), this.#portsOf(left), full ? 'full' : 'after');
     } catch (thrown) {
@@ -126,7 +145,9 @@ export class LimitsKeeper {
       this.#world.log.error({ reason: error.message, hint: error.hint }, 'rates were refused');
       await this.#cgroups.putBack(done, desired, error);
       this.rates.refuse(desired, error);
+      stays = this.#refusedBy(left, done, desired);
     }
+    await this.volumes.settle(this.#desired(), stays, full);
     this.#settled = { desired, revision };
     const ms = Math.round(performance.now() - begun);
     this.#world.log.debug({ changed: done.length, left: left.size, cgroupsMs, ms }, 'limits settled');
@@ -214,6 +235,17 @@ export class LimitsKeeper {
     return this.#settled.desired.shares;
   }
 
+  /** What a tenant's mounts together are not held to. */
+  shortfallsOfShare(tenant: TenantName): Shortfall[] {
+    const { shortfalls = [] } = this.volumes.shareState(tenant) ?? {};
+    return shortfalls.map((one) => ({ ...one, field: `tenant.${one.field}` as const }));
+  }
+
+  /** Mounts of containers that are not attached: switches choose them by tenant, node and zone. */
+  strangers(): { readonly desired: DesiredContainer; readonly mounts: readonly MountPicture[] }[] {
+    return this.#desired().strangers.map((desired) => ({ desired, mounts: this.#mountsOf(desired) }));
+  }
+
   /** How often somebody else's change was found since this process began. */
   drifts(): number {
     return this.#events.drifts();
@@ -246,8 +278,24 @@ export class LimitsKeeper {
   #picture(endpoint: Endpoint, desired: DesiredContainer, missing: readonly Shortfall[]): ContainerPicture {
     const cgroup = this.#cgroups.stateOf(desired.key);
     const ofRates = endpoint.nics.flatMap(({ hostIf }) => this.rates.shortfallsOf(hostIf));
-    const shortfalls = [...missing, ...cgroup.shortfalls, ...ofRates, ...cappedOf(desired)];
-    return { endpoint, desired, cgroup, shortfalls, events: this.#events.of(desired.key) };
+    const mounts = this.#mountsOf(desired);
+    const shortfalls = [
+      ...[...missing, ...cgroup.shortfalls, ...ofRates, ...cappedOf(desired)],
+      ...mounts.flatMap(shortfallsOfMount),
+    ];
+    return { endpoint, desired, cgroup, mounts, shortfalls, events: this.#events.of(desired.key) };
+  }
+
+  #mountsOf({ mounts }: DesiredContainer): MountPicture[] {
+    const held = mounts.length === 0 ? [] : this.volumes.mounts();
+    const volumes = this.#world.view()?.volumes;
+    return mounts.flatMap((desired) => {
+      const { id, volume } = desired.known;
+      const mount = held.find((one) => one.id === id);
+      const state = this.volumes.mountState(id);
+      if (mount === undefined || state === undefined) return [];
+      return [{ mount, name: volumes?.get(volume)?.name ?? null, desired, state }];
+    });
   }
 
   #isAttached(container: ContainerId): boolean {
@@ -267,6 +315,24 @@ export class LimitsKeeper {
     return owner && endpointKey(owner);
   }
 
+  /** The attachment that a container's mounts are told with. */
+  #keyOf(container: ContainerId): string | undefined {
+    const own = this.#endpoints().filter(({ containerId }) => containerId === container);
+    return [...cgroupHolders(own)][0];
+  }
+
+  /** Containers of which something else than mounts was refused. */
+  #refusedBy(
+    left: ReadonlySet<string>,
+    done: readonly { readonly key: string }[],
+    { containers }: Desired,
+  ): ReadonlySet<string> {
+    const short = containers.filter(({ ports }) =>
+      ports.some(({ hostIf }) => this.rates.shortfallsOf(hostIf).length > 0),
+    );
+    return new Set([...left, ...[...done, ...short].map(({ key }) => key)]);
+  }
+
   #portsOf(keys: ReadonlySet<string>): ReadonlySet<IfName> {
     const endpoints = keys.size === 0 ? [] : this.#endpoints().filter((one) => keys.has(endpointKey(one)));
     return new Set(endpoints.flatMap(({ nics }) => nics.map(({ hostIf }) => hostIf)));
@@ -274,7 +340,8 @@ export class LimitsKeeper {
 
   #desired(): Desired {
     const view = this.#world.view();
-    return view === undefined ? NOTHING : this.#desires.of(this.#endpoints(), view, this.#times.open);
+    if (view === undefined) return NOTHING;
+    return this.#desires.of(this.#endpoints(), this.volumes.mounts(), view, this.#times.open);
   }
 
   #desiredOf(endpoint: Endpoint): Desired {
@@ -308,6 +375,10 @@ export class LimitsKeeper {
 /** The view replaces a switch when something about it has changed. */
 function sameSwitches(a: readonly Switch[], b: readonly Switch[]): boolean {
   return a.length === b.length && a.every((one, at) => one === b[at]);
+}
+
+function shortfallsOfMount({ mount, name, state }: MountPicture): Shortfall[] {
+  return state.shortfalls.map((one) => ({ ...one, why: `volume ${name ?? mount.volume}: ${one.why}` }));
 }
 
 function cappedOf({ effective }: DesiredContainer): Shortfall[] {

@@ -1,5 +1,6 @@
 /** What netd tells Prometheus of limits: what they hold up, what could not be had, what somebody else has changed. */
 import { Counter, Gauge, type Registry as Metrics } from 'prom-client';
+import type { MountId } from '../../model/volume.ts';
 import type { CgroupStatistics, RateStatistics } from '../../qos/contract.ts';
 import type { ContainerPicture, LimitsKeeper } from './keeper.ts';
 
@@ -56,6 +57,7 @@ const OF_RATES: readonly (Figure & { readonly of: (one: RateStatistics) => numbe
 
 export function registerLimitsMetrics(metrics: Metrics, keeper: LimitsKeeper): void {
   registerNode(metrics, keeper);
+  registerMounts(metrics, keeper);
   for (const figure of OF_CGROUPS)
     register(metrics, figure, CONTAINER, async (tell) => {
       for (const picture of keeper.pictures()) {
@@ -102,6 +104,30 @@ function registerNode(metrics: Metrics, keeper: LimitsKeeper): void {
       this.reset();
       for (const { desired, shortfalls } of keeper.pictures())
         this.inc({ tenant: desired.subject.tenant }, shortfalls.length);
+    },
+  });
+}
+
+/** What held them up is told by storaged, which has their clients. */
+function registerMounts(metrics: Metrics, keeper: LimitsKeeper): void {
+  new Gauge({
+    name: 'sluice_limits_mounts',
+    help: 'Mounts of shared volumes whose limits are kept.',
+    labelNames: ['tenant'],
+    registers: [metrics],
+    collect() {
+      this.reset();
+      for (const { tenant } of keeper.volumes.mounts()) this.inc({ tenant });
+    },
+  });
+  new Gauge({
+    name: 'sluice_limits_mounts_unread',
+    help: 'Those of them that could not be asked what they hold.',
+    registers: [metrics],
+    collect() {
+      const all = keeper.volumes.mounts();
+      const isDead = (id: MountId): boolean => keeper.volumes.mountState(id)?.held === null;
+      this.set(keeper.volumes.isUnread() ? all.length : all.filter(({ id }) => isDead(id)).length);
     },
   });
 }

@@ -87,7 +87,8 @@ function containerLimits({ desired, cgroup, shortfalls, events }: ContainerPictu
 }
 
 function tenantShares(keeper: LimitsKeeper): TenantShare[] {
-  return keeper
-    .settledShares()
-    .map(({ tenant, effective }) => ({ tenant, ...named(effective), shortfalls: [] }));
+  return keeper.settledShares().map(({ tenant, effective }) => ({
+    ...{ tenant, ...named(effective) },
+    shortfalls: keeper.shortfallsOfShare(tenant),
+  }));
 }

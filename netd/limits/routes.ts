@@ -3,11 +3,18 @@ import * as z from 'zod';
 import type { ApiRequest, Route } from '../../linux/local-routes.ts';
 import { type Endpoint, endpointKey } from '../../model/endpoint.ts';
 import { SluiceError } from '../../model/errors.ts';
-import { isTenantField, Labels, type LimitField, type LimitValue } from '../../model/limits.ts';
+import {
+  isTenantField,
+  Labels,
+  type LimitField,
+  type LimitValue,
+  VOLUME_FIELDS,
+  type VolumeField,
+} from '../../model/limits.ts';
 import { FlatLimits, fieldsOf } from '../../model/limits-tree.ts';
 import type { CgroupLimits, NodeRates } from '../../qos/contract.ts';
 import { isCgroupField } from '../../qos/same.ts';
-import type { ContainerPicture, LimitsKeeper } from './keeper.ts';
+import type { ContainerPicture, LimitsKeeper, MountPicture } from './keeper.ts';
 
 export interface LimitsRoutesParts {
   readonly keeper: LimitsKeeper;
@@ -75,6 +82,10 @@ function allLimits(keeper: LimitsKeeper): object {
     switches: open.map(({ id, name, until }) => ({ id, name, until, leftMs: left.get(id) })),
     containers: keeper.pictures().map((one) => shown(keeper, one, one.cgroup.held, rates)),
     tenants: keeper.shares(),
+    strangers: keeper.strangers().map(({ desired, mounts }) => ({
+      subject: desired.subject,
+      mounts: mounts.map((one) => shownMount(keeper, one)),
+    })),
   };
 }
 
@@ -90,13 +101,15 @@ async function limitsOf({ keeper }: LimitsRoutesParts, endpoints: readonly Endpo
 
 function shown(
   keeper: LimitsKeeper,
-  { endpoint, desired, shortfalls, events, cgroup }: ContainerPicture,
+  { endpoint, desired, shortfalls, events, cgroup, mounts }: ContainerPicture,
   held: CgroupLimits | undefined,
   rates: NodeRates,
 ): object {
   const fields = (Object.keys(desired.effective) as LimitField[]).map((field) => {
     const { base, source, steps, value } = desired.effective[field];
-    const present = kernelValue(endpoint, field, held, rates);
+    const present = isVolumeField(field)
+      ? heldByMounts(mounts, field)
+      : kernelValue(endpoint, field, held, rates);
     return {
       field,
       base,
@@ -112,7 +125,36 @@ function shown(
     ...{ subject: desired.subject, fields, shortfalls, events },
     cgroup: group === undefined ? null : { version: group.version, paths: Object.fromEntries(group.paths) },
     statistics: statistics ?? null,
+    mounts: mounts.map((one) => shownMount(keeper, one)),
   };
+}
+
+function shownMount({ volumes }: LimitsKeeper, { mount, name, desired, state }: MountPicture): object {
+  const { id, volume, directory, state: health } = mount;
+  const fields = VOLUME_FIELDS.map((field) => {
+    const { base, steps, value } = desired.effective[field];
+    const held = state.held?.[field];
+    return {
+      ...{ field, base, steps, source: desired.origin[field], effective: value },
+      ...(held !== undefined && { kernel: held }),
+    };
+  });
+  return {
+    ...{ id, volume, name, directory, state: health, fields, shortfalls: state.shortfalls },
+    ...{ readAt: state.readAt, unread: volumes.isUnread() || state.held === null },
+  };
+}
+
+function isVolumeField(field: LimitField): field is VolumeField {
+  return (VOLUME_FIELDS as readonly LimitField[]).includes(field);
+}
+
+/** The least of what they hold, as the one that is told of them all. */
+function heldByMounts(mounts: readonly MountPicture[], field: VolumeField): LimitValue | undefined {
+  const held = mounts.flatMap(({ state }) => (state.held === null ? [] : [state.held[field]]));
+  if (held.length === 0) return undefined;
+  const least = Math.min(...held.map((value) => value ?? Number.POSITIVE_INFINITY));
+  return Number.isFinite(least) ? least : null;
 }
 
 /** undefined: no word of the kernel on this field. */

@@ -11,11 +11,15 @@ import { openSwitches } from './open-switches.ts';
 import { openLimitRecords } from './records.ts';
 import { createReports } from './report.ts';
 import { reportLimits } from './reporter.ts';
+import { followVolumes } from './volume-keeper.ts';
 
-export interface LimitsOptions extends Omit<LimitsWorld, 'records' | 'switches' | 'now' | 'late'> {
+export interface LimitsOptions
+  extends Omit<LimitsWorld, 'records' | 'switches' | 'volumes' | 'now' | 'late'> {
   readonly store: Store;
   readonly clock: Clock;
   readonly server: Pick<ApiClient, 'request'>;
+  /** Its socket; a node need not have one. */
+  readonly storaged: Pick<ApiClient, 'request' | 'stream'>;
   readonly signal: AbortSignal;
 }
 
@@ -30,11 +34,12 @@ export interface RunningLimits {
 
 /** @throws SluiceError `store_failed` when its records cannot be read */
 export async function startLimits(options: LimitsOptions): Promise<RunningLimits> {
-  const { store, clock, server, signal, log, node } = options;
+  const { store, clock, server, storaged, signal, log, node } = options;
   const records = await openLimitRecords(store);
   const switches = await openSwitches(store, clock, log);
   const late = (): void => driver.request();
-  const keeper = new LimitsKeeper({ ...options, records, switches, now: () => clock().wall, late });
+  const volumes = followVolumes(storaged, signal, late, log);
+  const keeper = new LimitsKeeper({ ...options, records, switches, volumes, now: () => clock().wall, late });
   const reporter = reportLimits(createReports(keeper, node, options.capacity), server, node, signal, log);
   const driver = driveLimits(keeper, (urgent) => reporter.nudge(urgent), log);
   return {

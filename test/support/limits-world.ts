@@ -8,6 +8,7 @@ import { silentLog } from '../../model/log.ts';
 import { type ContainerId, type IfName, NodeName } from '../../model/names.ts';
 import { NO_DEFAULTS, type TenantPlan } from '../../model/plan.ts';
 import type { Switch, SwitchId } from '../../model/switch.ts';
+import type { Volume } from '../../model/volume.ts';
 import { LimitsKeeper } from '../../netd/limits/keeper.ts';
 import { openSwitches } from '../../netd/limits/open-switches.ts';
 import { openLimitRecords } from '../../netd/limits/records.ts';
@@ -21,6 +22,7 @@ import type {
 import type { Store } from '../../store/contract.ts';
 import { openMemoryStore } from '../../store/memory.ts';
 import { NODE_A, SETTINGS } from './samples.ts';
+import { aVolumeId, Died, SimulatedStoraged } from './simulated-storaged.ts';
 
 export const NOON = Date.UTC(2030, 10, 11, 11, 11);
 export const HOUR = 3_600_000;
@@ -112,9 +114,6 @@ export class SimulatedKernel {
   }
 }
 
-/** Stands for kill -9. */
-export class Died extends Error {}
-
 function groupNamed(container: ContainerId): ContainerCgroup {
   return { version: 2, paths: new Map([['memory', `/${container}`]]), pid: 1 };
 }
@@ -126,6 +125,7 @@ function nameOf({ paths }: ContainerCgroup): ContainerId {
 export class SimulatedNode {
   readonly store = openMemoryStore();
   readonly kernel = new SimulatedKernel();
+  readonly storaged = new SimulatedStoraged();
   readonly endpoints = new Map<string, Endpoint>();
   now: Moment = { wall: NOON, boot: 1_000_000, bootId: 'boot-1' };
   keeper!: LimitsKeeper;
@@ -147,10 +147,12 @@ export class SimulatedNode {
 
   /** netd begins from what is in the store. */
   async restart(): Promise<void> {
+    this.storaged.forget();
     this.keeper = new LimitsKeeper({
       node: NodeName.parse('a'),
       ...{
         cgroups: this.kernel.cgroups,
+        volumes: this.storaged.keeper,
         rates: () => this.kernel.rateKeeper,
         log: silentLog,
         late: () => (this.lateOnes += 1),
@@ -209,6 +211,12 @@ export class SimulatedNode {
 
   plan(plan: TenantPlan): void {
     this.#see({ plans: new Map(this.view.plans).set(plan.tenant, plan) });
+  }
+
+  /** The volume with that number. */
+  volume(n: number, limits: Limits): void {
+    const volume = { id: aVolumeId(n), name: `data-${n}`, tenant: 'blue', limits } as unknown as Volume;
+    this.#see({ volumes: new Map(this.view.volumes).set(volume.id, volume) });
   }
 
   defaults(container: Limits): void {
