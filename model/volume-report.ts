@@ -34,6 +34,8 @@ export const BrickReport = z.strictObject({
   /** `ready`: made and mounted, at the size of that generation of the record. */
   state: z.enum(['ready', 'failed']),
   generation: z.int(),
+  /** What Gluster calls the place on its node; of a ready one. */
+  path: z.string().startsWith('/').optional(),
   /** Why it failed; one sentence. */
   why: z.string().nullable(),
   fill: Fill.nullable(),

@@ -1,8 +1,9 @@
 /** Lets the keeper of limits work: when something has changed, when a switch opens or ends, and at intervals. */
+
+import { createAlarm } from '../../linux/alarm.ts';
 import { endpointKey } from '../../model/endpoint.ts';
 import { asSluiceError } from '../../model/errors.ts';
 import type { Log } from '../../model/log.ts';
-import { createAlarm } from './alarm.ts';
 import type { LimitsKeeper } from './keeper.ts';
 import { inParallel } from './parallel.ts';
 

@@ -1,11 +1,11 @@
 /** Tells the server how this node's limits are: at once when something has changed, all of it now and then. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createAlarm } from '../../linux/alarm.ts';
 import type { ApiClient } from '../../linux/api-client.ts';
 import { asSluiceError } from '../../model/errors.ts';
 import { type LimitsReport, LimitsReportAnswer, REPORT_EVERY_MS } from '../../model/limits-report.ts';
 import type { Log } from '../../model/log.ts';
 import type { NodeName } from '../../model/names.ts';
-import { createAlarm } from './alarm.ts';
 import type { Reports } from './report.ts';
 
 /** How often all is told, whether the server asks for it or not. */

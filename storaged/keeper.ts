@@ -1,0 +1,349 @@
+/** Brings what this node has of volumes to what is wanted, round by round, and remembers what came of it for the reports. */
+import type { Ipv4 } from '../model/addresses.ts';
+import { asSluiceError, type SluiceError } from '../model/errors.ts';
+import type { Log } from '../model/log.ts';
+import type { NodeName } from '../model/names.ts';
+import type { Volume, VolumeId } from '../model/volume.ts';
+import type { BrickReport, VolumeReport } from '../model/volume-report.ts';
+import { applyActions, type Checkpoint } from './apply.ts';
+import type { GlusterVolume } from './contract.ts';
+import { type Observed, observeStorage } from './observe.ts';
+import type { StorageParts } from './parts.ts';
+import {
+  type Action,
+  concerns,
+  type GlusterOptions,
+  isAsWanted,
+  planVolumes,
+  strayBricks,
+  wantedBrick,
+} from './plan.ts';
+
+export interface KeeperWorld {
+  readonly node: NodeName;
+  readonly parts: StorageParts;
+  /** undefined: nothing is known yet. */
+  volumes(): ReadonlyMap<VolumeId, Volume> | undefined;
+  /** What other nodes have told the server of the bricks of a volume. @throws SluiceError `unreachable` */
+  told(volume: Volume): Promise<readonly (BrickReport | undefined)[]>;
+  optionsOf(volume: Volume, address: Ipv4 | undefined): GlusterOptions;
+  /** There is something to report. */
+  news(): void;
+  readonly checkpoint: Checkpoint;
+  readonly log: Log;
+}
+
+/** A volume of this node's to coordinate, as it was last found. */
+export interface Coordinated {
+  readonly volume: Volume;
+  readonly present: GlusterVolume;
+}
+
+type GlusterReport = Omit<VolumeReport, 'online' | 'fill' | 'heal'>;
+
+interface Failure {
+  readonly volume: Volume;
+  readonly error: SluiceError;
+  /** Of which brick; undefined: of Gluster. */
+  readonly index: number | undefined;
+  readonly times: number;
+  readonly retryAt: number;
+}
+
+const ROUND_EVERY_MS = 30_000;
+/** What was wrong may be gone before long; but a thing that stays broken is not to keep a node busy. */
+const SHORTEST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+/** While others' bricks are awaited. */
+const LOOK_EVERY_MS = 100;
+/** Making a volume takes two turns: its bricks, and then Gluster's orders. */
+const MOST_TURNS = 5;
+
+export class StorageKeeper {
+  readonly #world: KeeperWorld;
+  readonly #failures = new Map<VolumeId, Failure>();
+  /** Up to which generation Gluster has what is wanted. */
+  readonly #settled = new Map<VolumeId, number>();
+  #observed: Observed = { bricks: [], gluster: undefined };
+  #last: Promise<void> = Promise.resolve();
+  #queued = false;
+  #wake: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #toldStrays = '';
+
+  constructor(world: KeeperWorld) {
+    this.#world = world;
+  }
+
+  /** Asks for a round; requests that come while one is under way are served by one more. */
+  request(): void {
+    if (this.#queued || this.#stopped) return;
+    this.#queued = true;
+    this.#last = this.#last.then(() => {
+      this.#queued = false;
+      return this.#round();
+    });
+  }
+
+  /** Runs one round behind what is under way. */
+  async runNow(): Promise<void> {
+    this.request();
+    await this.#last;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#wake);
+    await this.#last;
+  }
+
+  bricks(): BrickReport[] {
+    const volumes = this.#world.volumes() ?? new Map<VolumeId, Volume>();
+    const { node } = this.#world;
+    return [...volumes.values()].flatMap((volume) =>
+      volume.bricks.flatMap((brick, index): BrickReport[] => {
+        if (brick.node !== node) return [];
+        const held = this.#observed.bricks.find((one) => one.volume === volume.id && one.index === index);
+        const failure = this.#failureOf(volume);
+        const common = { volume: volume.id, index, generation: volume.generation };
+        if (failure !== undefined && (failure.index === index || held === undefined))
+          return [{ ...common, state: 'failed', why: failure.error.message, fill: held?.fill ?? null }];
+        if (held === undefined) return [];
+        const wanted = wantedBrick(volume, index);
+        const ready = volume.phase === 'removing' || (wanted !== undefined && isAsWanted(held, wanted));
+        // Held but not as wanted: it is about to be grown, and known as it was.
+        const generation = ready ? volume.generation : 0;
+        return [{ ...common, generation, state: 'ready', path: held.path, why: null, fill: held.fill }];
+      }),
+    );
+  }
+
+  /** Without what takes asking the bricks' processes (volume-watch.ts). */
+  volumes(): GlusterReport[] {
+    const all = [...(this.#world.volumes()?.values() ?? [])];
+    return all
+      .filter(({ coordinator }) => coordinator === this.#world.node)
+      .flatMap((volume) => this.#volumeReport(volume) ?? []);
+  }
+
+  #volumeReport(volume: Volume): GlusterReport | undefined {
+    const failure = this.#failureOf(volume);
+    const state = this.#stateOf(volume);
+    const why = failure?.error.message ?? null;
+    if (failure !== undefined && (volume.phase === 'creating' || state === undefined))
+      return { volume: volume.id, generation: volume.generation, state: 'failed', why };
+    if (state === undefined || (state === 'absent' && volume.phase === 'creating')) return undefined;
+    const lost = state === 'absent' && volume.phase === 'ready' ? 'Gluster does not know it any more' : null;
+    return { volume: volume.id, generation: this.#settled.get(volume.id) ?? 0, state, why: why ?? lost };
+  }
+
+  /** Those that have started, by this node's coordination. */
+  coordinated(): Coordinated[] {
+    const all = this.#world.volumes() ?? new Map<VolumeId, Volume>();
+    return [...all.values()].flatMap((volume) => {
+      const present = this.#presentOf(volume);
+      const ours = volume.coordinator === this.#world.node && present?.state === 'started';
+      return ours ? [{ volume, present }] : [];
+    });
+  }
+
+  /** Up to which generation this node, as its coordinator, has brought Gluster; undefined: it is another's, or not yet. */
+  settledAt(volume: Volume): number | undefined {
+    return volume.coordinator === this.#world.node ? this.#settled.get(volume.id) : undefined;
+  }
+
+  heldBricks(): Observed['bricks'] {
+    return this.#observed.bricks;
+  }
+
+  /** How full bricks are changes without us. */
+  async refreshBricks(): Promise<void> {
+    const { open } = this.#world.parts;
+    if (open.bricks === undefined || this.#observed.bricks.length === 0) return;
+    this.#observed = { ...this.#observed, bricks: await open.bricks.held() };
+  }
+
+  #presentOf({ id }: Volume): GlusterVolume | undefined {
+    return this.#observed.gluster?.volumes.find(({ name }) => name === `sluice-${id}`);
+  }
+
+  #stateOf(volume: Volume): 'started' | 'stopped' | 'absent' | undefined {
+    if (this.#observed.gluster === undefined) return undefined;
+    const present = this.#presentOf(volume);
+    if (present === undefined) return 'absent';
+    return present.state === 'started' ? 'started' : 'stopped';
+  }
+
+  /** What went wrong with a volume as it is wanted now. */
+  #failureOf({ id, phase, generation }: Volume): Failure | undefined {
+    const failure = this.#failures.get(id);
+    if (failure === undefined) return undefined;
+    const same = failure.volume.phase === phase && failure.volume.generation === generation;
+    return same ? failure : undefined;
+  }
+
+  async #round(): Promise<void> {
+    clearTimeout(this.#wake);
+    const { log } = this.#world;
+    try {
+      await this.#settleAll();
+    } catch (error) {
+      log.warn({ reason: asSluiceError(error).message }, 'storage is not as it should be yet');
+      this.#wakeIn(SHORTEST_PAUSE_MS);
+    }
+    this.#world.news();
+  }
+
+  async #settleAll(): Promise<void> {
+    const { node, parts, log } = this.#world;
+    const volumes = this.#world.volumes();
+    if (volumes === undefined) return;
+    this.#forgetGone(volumes);
+    const ours = [...volumes.values()].filter((volume) => concerns(volume, node));
+    if (ours.length === 0 && parts.open.gluster === undefined) return;
+    if (ours.length > 0) await this.#open(ours);
+    let waits = false;
+    for (let turn = 0; turn < MOST_TURNS; turn += 1) {
+      const seen = await observeStorage(parts);
+      this.#observed = seen;
+      const plans = await this.#plan(ours, seen);
+      waits = ours.some((volume) => this.#awaitsBricks(volume, plans));
+      const due = [...plans].filter(([id]) => this.#isDue(volumes.get(id)));
+      this.#noteSettled(ours, plans, seen);
+      if (due.length === 0) break;
+      for (const [id, actions] of due) await this.#act(volumes.get(id), actions);
+      this.#world.news();
+    }
+    const strays = strayBricks(volumes, this.#observed.bricks).map(
+      ({ volume, index }) => `${volume}/${index}`,
+    );
+    if (strays.join() !== this.#toldStrays && strays.length > 0)
+      log.warn(
+        { bricks: strays },
+        'bricks of volumes that the server does not know; they are left as they are',
+      );
+    this.#toldStrays = strays.join();
+    if (waits) this.#wakeIn(LOOK_EVERY_MS);
+    else this.#wakeIn(this.#nextRetry());
+  }
+
+  /** A glusterd that does not come up is what is wrong with each of them. */
+  async #open(ours: readonly Volume[]): Promise<void> {
+    const { parts } = this.#world;
+    try {
+      await parts.gluster();
+      await parts.bricks();
+    } catch (error) {
+      for (const volume of ours) this.#fail(volume, undefined, error);
+      throw error;
+    }
+  }
+
+  async #plan(ours: readonly Volume[], seen: Observed): Promise<ReadonlyMap<VolumeId, readonly Action[]>> {
+    const { node, parts } = this.#world;
+    const told = new Map<VolumeId, readonly (BrickReport | undefined)[]>();
+    for (const volume of ours.filter((one) => this.#isMaking(one)))
+      told.set(volume.id, await this.#toldOf(volume));
+    const address = parts.open.gluster?.daemon.address;
+    return planVolumes({
+      ...{ node, volumes: ours, bricks: seen.bricks, gluster: seen.gluster, address },
+      told: ({ id }) => told.get(id) ?? [],
+      optionsOf: (volume) => this.#world.optionsOf(volume, address),
+    });
+  }
+
+  #isMaking({ phase, coordinator, id }: Volume): boolean {
+    if (phase !== 'creating' || coordinator !== this.#world.node) return false;
+    return this.#observed.gluster?.volumes.every(({ name }) => name !== `sluice-${id}`) === true;
+  }
+
+  #awaitsBricks(volume: Volume, plans: ReadonlyMap<VolumeId, readonly Action[]>): boolean {
+    return this.#isMaking(volume) && !plans.has(volume.id) && this.#failureOf(volume) === undefined;
+  }
+
+  /** This node's own bricks need no server to tell of them. */
+  async #toldOf(volume: Volume): Promise<readonly (BrickReport | undefined)[]> {
+    const own = this.bricks().filter((one) => one.volume === volume.id);
+    const ownOnly = volume.bricks.every(({ node }) => node === this.#world.node);
+    const others = ownOnly ? [] : await this.#world.told(volume).catch(() => []);
+    return volume.bricks.map(({ node }, index) =>
+      node === this.#world.node ? own.find((one) => one.index === index) : others[index],
+    );
+  }
+
+  async #act(volume: Volume | undefined, actions: readonly Action[]): Promise<void> {
+    if (volume === undefined) return;
+    const { parts, checkpoint, log } = this.#world;
+    for (const action of actions) {
+      try {
+        await applyActions(parts, [action], checkpoint);
+        log.info({ volume: volume.id, ...shown(action) }, `${action.do} done`);
+      } catch (error) {
+        this.#fail(volume, action.do === 'brick' ? action.brick.index : undefined, error);
+        return;
+      }
+    }
+    this.#failures.delete(volume.id);
+  }
+
+  #fail(volume: Volume, index: number | undefined, thrown: unknown): void {
+    const error = asSluiceError(thrown);
+    const times = (this.#failureOf(volume)?.times ?? 0) + 1;
+    const pauseMs = Math.min(SHORTEST_PAUSE_MS * 2 ** (times - 1), LONGEST_PAUSE_MS);
+    this.#failures.set(volume.id, { volume, error, index, times, retryAt: performance.now() + pauseMs });
+    this.#world.log.warn(
+      { volume: volume.id, reason: error.message, hint: error.hint },
+      'a volume is not as it is wanted',
+    );
+    this.#world.news();
+  }
+
+  /** What cannot be made is not tried again: the server takes it back whole. */
+  #isDue(volume: Volume | undefined): boolean {
+    if (volume === undefined) return false;
+    const failure = this.#failureOf(volume);
+    if (failure === undefined) return true;
+    return volume.phase !== 'creating' && performance.now() >= failure.retryAt;
+  }
+
+  #noteSettled(
+    ours: readonly Volume[],
+    plans: ReadonlyMap<VolumeId, readonly Action[]>,
+    { gluster }: Observed,
+  ): void {
+    if (gluster === undefined) return;
+    for (const volume of ours) {
+      const orders = (plans.get(volume.id) ?? []).filter((action) => action.do !== 'brick');
+      if (orders.length > 0) continue;
+      if (this.#isMaking(volume)) continue;
+      this.#settled.set(volume.id, volume.generation);
+      if (!plans.has(volume.id)) this.#failures.delete(volume.id);
+    }
+  }
+
+  #forgetGone(volumes: ReadonlyMap<VolumeId, Volume>): void {
+    for (const id of this.#settled.keys()) if (!volumes.has(id)) this.#settled.delete(id);
+    for (const id of this.#failures.keys()) if (!volumes.has(id)) this.#failures.delete(id);
+  }
+
+  #nextRetry(): number {
+    const now = performance.now();
+    const pauses = [...this.#failures.values()]
+      .filter(({ volume }) => volume.phase !== 'creating')
+      .map(({ retryAt }) => Math.max(1, retryAt - now));
+    return Math.min(ROUND_EVERY_MS, ...pauses);
+  }
+
+  #wakeIn(ms: number): void {
+    clearTimeout(this.#wake);
+    if (this.#stopped) return;
+    this.#wake = setTimeout(() => this.request(), ms);
+    this.#wake.unref();
+  }
+}
+
+function shown(action: Action): object {
+  if (action.do === 'brick') return { index: action.brick.index };
+  if (action.do === 'remove-brick') return { index: action.index };
+  return action.do === 'probe' ? { peer: action.address } : {};
+}

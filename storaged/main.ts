@@ -1,0 +1,167 @@
+/** The role `storaged`: puts its parts together and opens its socket. */
+import path from 'node:path';
+import { type ApiClient, localClient } from '../linux/api-client.ts';
+import { serveLocal } from '../linux/local-api.ts';
+import type { Ipv4 } from '../model/addresses.ts';
+import type { NodeView } from '../model/cluster-changes.ts';
+import { SluiceError } from '../model/errors.ts';
+import type { Log } from '../model/log.ts';
+import type { NodeMounts } from '../model/mount-limits.ts';
+import type { NodeName } from '../model/names.ts';
+import type { Volume } from '../model/volume.ts';
+import type { BrickReport } from '../model/volume-report.ts';
+import { VolumeShown } from '../model/volume-request.ts';
+import { followCluster } from '../store/cluster-client.ts';
+import type { Store } from '../store/contract.ts';
+import { createLatest } from '../tagqueue/latest.ts';
+import type { Checkpoint } from './apply.ts';
+import { knowContainers } from './containers.ts';
+import { heldLimits } from './held-limits.ts';
+import { StorageKeeper } from './keeper.ts';
+import { mountVolume } from './mounting.ts';
+import { lazyParts, type PartMakers } from './parts.ts';
+import { createPicture } from './picture.ts';
+import { concerns, type GlusterOptions } from './plan.ts';
+import { reportStorage } from './reports.ts';
+import { storagedRoutes } from './server.ts';
+import { keepMounts } from './upkeep.ts';
+import { watchVolumes } from './volume-watch.ts';
+
+export interface StoragedOptions {
+  readonly node: NodeName;
+  /** Where storaged.sock goes, and where netd.sock is. */
+  readonly runDir: string;
+  readonly server: ApiClient;
+  /** Where the last known cluster is kept. */
+  readonly store: Store;
+  readonly parts: PartMakers;
+  /** Whether an earlier run has left something that goes on: then it is looked after at once. */
+  readonly left: { readonly mounts: boolean };
+  /** @param hosts  addresses of the nodes that may mount it; @param own  where this node's glusterd listens */
+  optionsOf(volume: Volume, hosts: readonly Ipv4[], own: Ipv4 | undefined): GlusterOptions;
+  /** Where Gluster reaches this node's bricks; undefined: it is no storage node, or not known yet. */
+  address(): Ipv4 | undefined;
+  /** Reads what is on bricks when Gluster cannot. */
+  recover(body: unknown, volumes: NodeView['volumes']): Promise<object>;
+  readonly checkpoint: Checkpoint;
+  readonly log: Log;
+}
+
+export interface RunningStoraged {
+  /** Leaves everything as it is: glusterd, bricks and clients go on. */
+  close(): Promise<void>;
+}
+
+/** @throws SluiceError when the socket cannot be opened. */
+export async function runStoraged(options: StoragedOptions): Promise<RunningStoraged> {
+  const { node, server, log, checkpoint, runDir } = options;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const parts = lazyParts(options.parts);
+  const cluster = await followCluster({ client: server, store: options.store, node, signal, log });
+  const view = (): NodeView | undefined => cluster.current();
+  const changes = createLatest(0);
+  const changed = (): void => {
+    changes.set(changes.get() + 1);
+    reporter.nudge();
+  };
+  const netd = localClient(path.join(runDir, 'netd.sock'), { timeoutMs: 3_000 });
+  const containers = knowContainers(netd, path.join(runDir, 'storage', 'containers.json'));
+  const keeper = new StorageKeeper({
+    ...{ node, parts, checkpoint, log },
+    volumes: () => view()?.volumes,
+    told: (volume) => toldOf(server, volume),
+    optionsOf: (volume, own) => options.optionsOf(volume, hostsOf(volume, view()), own),
+    news: () => reporter.nudge(),
+  });
+  const watch = watchVolumes(
+    parts,
+    () => keeper.coordinated(),
+    (event) => reporter.tell(event),
+    signal,
+    log,
+  );
+  const picture = createPicture({ parts, keeper, watch, view, address: options.address });
+  const reporter = reportStorage(server, node, () => picture.report(), signal, log);
+  const limits = heldLimits(() => parts.open.mounts, changed);
+  const upkeep = keepMounts({
+    parts,
+    containers,
+    view,
+    changed,
+    tell: (event) => reporter.tell(event),
+    signal,
+    log,
+  });
+  if (options.left.mounts) await parts.mounts().catch((error: unknown) => upkeep.notYet(error));
+
+  const api = await serveLocal(
+    path.join(runDir, 'storaged.sock'),
+    storagedRoutes({
+      status: () => picture.status(node, cluster.current() !== undefined),
+      mount: async (request) => {
+        const mount = await mountVolume({ node, parts, server, containers, keeper, view }, request);
+        changed();
+        return mount;
+      },
+      unmount: async (id) => {
+        await parts.open.mounts?.keeper.unmount(id);
+        changed();
+      },
+      mounts: () => limits.all(),
+      followMounts: (until) => follow(changes.follow(until), limits.all),
+      statistics: async (id) => {
+        const mounts = parts.open.mounts ?? noMount(id);
+        return mounts.keeper.statistics(id);
+      },
+      limits,
+      metrics: () => picture.metrics(),
+      recover: (body) => options.recover(body, view()?.volumes ?? new Map()),
+    }),
+    log,
+  );
+  void followChanges(cluster.changes(), ({ volumes }) => {
+    if (parts.open.gluster !== undefined || [...volumes.values()].some((one) => concerns(one, node)))
+      keeper.request();
+    void upkeep.follow(volumes);
+  });
+  log.info({ node }, 'storaged is up');
+
+  return {
+    async close(): Promise<void> {
+      stopping.abort();
+      await api.close();
+      await keeper.stop();
+      await upkeep.stop();
+      await parts.open.mounts?.keeper.close();
+      netd.close();
+      await options.store.close();
+    },
+  };
+}
+
+/** The addresses by which a volume's nodes come. */
+function hostsOf({ hosts }: Volume, view: NodeView | undefined): Ipv4[] {
+  return hosts.flatMap((host) => view?.nodes.get(host)?.uplinkAddress ?? []);
+}
+
+async function toldOf(server: ApiClient, { id }: Volume): Promise<readonly (BrickReport | undefined)[]> {
+  const shown = VolumeShown.parse(await server.request('GET', `/v1/volumes/${id}`));
+  return shown.bricks.map(({ brick }) => brick ?? undefined);
+}
+
+/** @param all  read anew for each line, because what is held is asked of the clients */
+async function* follow(
+  news: AsyncIterable<number>,
+  all: () => Promise<NodeMounts>,
+): AsyncGenerator<NodeMounts> {
+  for await (const _ of news) yield await all();
+}
+
+async function followChanges(views: AsyncIterable<NodeView>, tell: (view: NodeView) => void): Promise<void> {
+  for await (const view of views) tell(view);
+}
+
+function noMount(id: string): never {
+  throw new SluiceError('not_found', `there is no mount ${id} on this node`, 'see `sluice volume show`');
+}

@@ -1,0 +1,93 @@
+/** How storage is on this node, put together from its parts: for the server, for `sluice status`, for Prometheus. */
+import type { Ipv4 } from '../model/addresses.ts';
+import type { NodeView } from '../model/cluster-changes.ts';
+import type { NodeName } from '../model/names.ts';
+import type { MountReport, StorageReport, VolumeReport } from '../model/volume-report.ts';
+import type { StorageKeeper } from './keeper.ts';
+import type { StorageParts } from './parts.ts';
+import type { VolumeWatch } from './volume-watch.ts';
+
+export interface PictureWorld {
+  readonly parts: StorageParts;
+  readonly keeper: StorageKeeper;
+  readonly watch: VolumeWatch;
+  view(): NodeView | undefined;
+  address(): Ipv4 | undefined;
+}
+
+type Whole = Omit<StorageReport, 'node' | 'events'>;
+
+export interface Picture {
+  /** undefined: this node has nothing of storage, and keeps no bricks. */
+  report(): Promise<Whole | undefined>;
+  metrics(): Promise<string>;
+  status(node: NodeName, told: boolean): Promise<object>;
+}
+
+export function createPicture(world: PictureWorld): Picture {
+  const { parts, keeper, watch, view } = world;
+  /** A node that had something goes on to say that it has nothing. */
+  let spoken = false;
+
+  async function whole(): Promise<Whole> {
+    const bricks = await parts.bricks();
+    await keeper.refreshBricks();
+    return {
+      revision: view()?.revision ?? 0,
+      pool: (await bricks?.pool()) ?? null,
+      address: world.address() ?? null,
+      bricks: keeper.bricks(),
+      volumes: keeper.volumes().map((volume): VolumeReport => {
+        const { online, fill, heal } = watch.of(volume.volume) ?? { online: [], fill: null, heal: null };
+        return { ...volume, online: [...online], fill, heal };
+      }),
+      mounts: await mounts(),
+    };
+  }
+
+  async function mounts(): Promise<MountReport[]> {
+    const { keeper: held } = parts.open.mounts ?? {};
+    if (held === undefined) return [];
+    return Promise.all(
+      held.mounts().map(async ({ id, volume, container, into, state, replaced }): Promise<MountReport> => {
+        const statistics = await held.statistics(id).catch(() => null);
+        return {
+          ...{ id, volume, container, directory: into?.directory ?? null, state, replaced },
+          statistics,
+        };
+      }),
+    );
+  }
+
+  return {
+    async report(): Promise<Whole | undefined> {
+      const { open } = parts;
+      if (!spoken && open.mounts === undefined && open.gluster === undefined && parts.bricks() === undefined)
+        return undefined;
+      spoken = true;
+      return whole();
+    },
+    async metrics(): Promise<string> {
+      const { storageMetrics } = await import('./metrics.ts');
+      return storageMetrics(await whole());
+    },
+    async status(node, told): Promise<object> {
+      const bricks = keeper.bricks();
+      const failed = bricks.find(({ state }) => state === 'failed');
+      const { gluster } = parts.open;
+      return {
+        node,
+        // A volume that is not as it should be is no reason for a node to be unready: others are.
+        ready: told,
+        storage: {
+          keepsBricks: parts.bricks() !== undefined,
+          gluster: gluster === undefined ? 'not needed' : gluster.daemon.isAlive() ? 'up' : 'down',
+          bricks: bricks.length,
+          mounts: parts.open.mounts?.keeper.mounts().length ?? 0,
+          broken: parts.open.mounts?.keeper.mounts().filter(({ state }) => state === 'broken').length ?? 0,
+          problem: failed?.why ?? null,
+        },
+      };
+    },
+  };
+}

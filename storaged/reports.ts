@@ -1,0 +1,64 @@
+/** Tells the server how storage is on this node: every second, and at once when there is news. */
+
+import { createAlarm } from '../linux/alarm.ts';
+import type { ApiClient } from '../linux/api-client.ts';
+import { asSluiceError } from '../model/errors.ts';
+import type { Log } from '../model/log.ts';
+import type { NodeName } from '../model/names.ts';
+import { STORAGE_REPORT_EVERY_MS, type StorageReport, type VolumeEvent } from '../model/volume-report.ts';
+
+export interface StorageReporter {
+  /** There is news. */
+  nudge(): void;
+  /** Told with the next report, and logged. */
+  tell(event: VolumeEvent): void;
+}
+
+/** More than the server takes at once would never be told. */
+const MOST_EVENTS = 1_000;
+
+/** @param picture  undefined: this node has nothing of storage, and never had */
+export function reportStorage(
+  server: Pick<ApiClient, 'request'>,
+  node: NodeName,
+  picture: () => Promise<Omit<StorageReport, 'node' | 'events'> | undefined>,
+  signal: AbortSignal,
+  log: Log,
+): StorageReporter {
+  const alarm = createAlarm(signal);
+  let events: VolumeEvent[] = [];
+  let reached = true;
+
+  async function report(): Promise<void> {
+    const whole = await picture();
+    if (whole === undefined) return;
+    const told = events.slice(0, MOST_EVENTS);
+    await server.request('POST', `/v1/nodes/${node}/storage`, { node, ...whole, events: told });
+    events = events.slice(told.length);
+    if (!reached) log.info({}, 'the server hears of storage again');
+    reached = true;
+  }
+
+  function failed(error: unknown): void {
+    if (reached && !signal.aborted)
+      log.info({ reason: asSluiceError(error).message }, 'the server does not hear of storage');
+    reached = false;
+  }
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      await report().catch(failed);
+      await alarm.sleep(STORAGE_REPORT_EVERY_MS);
+    }
+  }
+
+  void run();
+  return {
+    nudge: () => alarm.ring(),
+    tell: (event) => {
+      log.info({ volume: event.volume, what: event.what }, event.text);
+      events = [...events, event].slice(-10 * MOST_EVENTS);
+      alarm.ring();
+    },
+  };
+}
