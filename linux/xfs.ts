@@ -1,0 +1,131 @@
+/** XFS: making it in a file, mounting it in another mount namespace, growing it, asking how full it is. */
+import { SluiceError } from '../model/errors.ts';
+import { type Mount, parseMounts } from './mount-table.ts';
+import { type Argv, run, runOk } from './process.ts';
+
+/** How a program is run in the mount namespace that is meant. */
+export type Inside = (argv: Argv) => Argv;
+
+export interface XfsShape {
+  readonly groupBlocks: number;
+  readonly logBlocks: number;
+  /** 1 to 100. */
+  readonly inodePercent: number;
+}
+
+/**
+ * Makes a file system in all of a file, without asking what is in it. Nothing is kept back whose size depends on the
+ * file system's; sectors are of 4 KiB, as attachLoop (linux/loop.ts) makes them.
+ * @throws SluiceError `program_failed`
+ */
+export async function makeXfs(
+  file: string,
+  { groupBlocks, logBlocks, inodePercent }: XfsShape,
+): Promise<void> {
+  await runOk([
+    ...(['mkfs.xfs', '-q', '-f', '-K', '-b', 'size=4096', '-s', 'size=4096'] as const),
+    ...['-m', 'crc=1,finobt=0,reflink=0,rmapbt=0', '-i', `size=512,maxpct=${inodePercent}`],
+    // The log in the first group: the last may be too small for it.
+    ...['-d', `agsize=${groupBlocks}b`, '-l', `size=${logBlocks}b,agnum=0`, file],
+  ]);
+}
+
+/**
+ * Makes the mount point where it is missing.
+ * @param discard  whether what is freed is given back to the file below
+ * @throws SluiceError `program_failed`
+ */
+export async function mountXfs(
+  inside: Inside,
+  device: string,
+  point: string,
+  { discard }: { readonly discard: boolean },
+): Promise<void> {
+  const options = `X-mount.mkdir=0700,noatime,nodev,nosuid,noexec${discard ? ',discard' : ''}`;
+  await runOk(inside(['mount', '-i', '-n', '-t', 'xfs', '-o', options, device, point]));
+}
+
+/** @param lazily  also while somebody is in it: it ends when they are gone. One that is not mounted is no error */
+export async function unmountInside(inside: Inside, point: string, lazily: boolean): Promise<void> {
+  const flags = lazily ? ['-n', '-l'] : ['-n'];
+  const { code, stderr } = await run(inside(['umount', ...flags, point]));
+  if (code === 0 || /not mounted|no mount point|not found/.test(stderr)) return;
+  throw new SluiceError(
+    'kernel_refused',
+    `cannot unmount ${point}: ${stderr.trim()}`,
+    'see who uses it: fuser -vm',
+  );
+}
+
+/** With those above it; one that is there already is no error. @throws SluiceError `program_failed` */
+export async function makeDirectoryInside(inside: Inside, directory: string): Promise<void> {
+  await runOk(inside(['mkdir', '-p', '-m', '755', directory]));
+}
+
+/** One that is not there, or not empty, is no error. */
+export async function removeDirectoryInside(inside: Inside, directory: string): Promise<void> {
+  await run(inside(['rmdir', directory]));
+}
+
+/** What is mounted there, in the order in which it was. */
+export async function mountsInside(inside: Inside): Promise<Mount[]> {
+  return parseMounts(await runOk(inside(['cat', '/proc/self/mountinfo'])));
+}
+
+export interface XfsGeometry {
+  readonly blocks: number;
+  readonly inodePercent: number;
+}
+
+/** @throws SluiceError `program_failed` */
+export async function xfsGeometry(inside: Inside, point: string): Promise<XfsGeometry> {
+  const text = await runOk(inside(['xfs_growfs', '-n', point]));
+  // The line of the data section, the first with a number of blocks.
+  const found = /^data\s.*blocks=(\d+), imaxpct=(\d+)/m.exec(text);
+  if (found === null)
+    throw new SluiceError(
+      'storage_failed',
+      `xfs_growfs -n ${point} says nothing that we know`,
+      'see its output',
+    );
+  return { blocks: Number(found[1]), inodePercent: Number(found[2]) };
+}
+
+/** While it is in use. @throws SluiceError `program_failed` */
+export async function growXfs(
+  inside: Inside,
+  point: string,
+  { blocks, inodePercent }: XfsGeometry,
+): Promise<void> {
+  await runOk(inside(['xfs_growfs', '-D', String(blocks), '-m', String(inodePercent), point]));
+}
+
+export interface FileSystemFill {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  readonly totalInodes: number;
+  readonly freeInodes: number;
+}
+
+/** So many paths fit into one command with room to spare. */
+const AT_ONCE = 500;
+
+/** How full the file systems at these paths are; a path that cannot be asked is left out. */
+export async function fillsInside(
+  inside: Inside,
+  points: readonly string[],
+): Promise<ReadonlyMap<string, FileSystemFill>> {
+  const fills = new Map<string, FileSystemFill>();
+  for (let at = 0; at < points.length; at += AT_ONCE) {
+    const some = points.slice(at, at + AT_ONCE);
+    const { stdout } = await run(inside(['stat', '-f', '-c', '%S %b %a %c %d %n', ...some]));
+    for (const line of stdout.split('\n').filter((one) => one !== '')) {
+      const [size = 0, blocks = 0, free = 0, inodes = 0, freeInodes = 0] = line.split(' ', 5).map(Number);
+      fills.set(line.split(' ').slice(5).join(' '), {
+        ...{ totalBytes: size * blocks, freeBytes: size * free },
+        ...{ totalInodes: inodes, freeInodes },
+      });
+    }
+  }
+  return fills;
+}

@@ -1,0 +1,47 @@
+/** Reads how bricks stand: their files, the devices that show them, where they are mounted. Decides nothing. */
+import { isThere } from '../../linux/directories.ts';
+import { imageAt } from '../../linux/images.ts';
+import { type LoopInUse, loopsInUse } from '../../linux/loop.ts';
+import { fillsInside, mountsInside, xfsGeometry } from '../../linux/xfs.ts';
+import type { GlusterDaemon } from '../contract.ts';
+import type { ObservedBrick } from './plan.ts';
+import { filesOf } from './records.ts';
+
+export interface Place {
+  readonly pool: string;
+  readonly daemon: Pick<GlusterDaemon, 'ensure' | 'isAlive' | 'inside' | 'brickRoot'>;
+}
+
+/** Below it lies the brick, so that one that is not mounted is not there at all, and nothing is written beside it. */
+export const pointOf = ({ daemon }: Place, name: string): string => `${daemon.brickRoot}/${name}`;
+export const brickPathOf = (place: Place, name: string): string => `${pointOf(place, name)}/brick`;
+
+/** By mount point below the root of bricks, the device that is mounted there last. None while glusterd is away. */
+export async function mountedBricks({ daemon }: Place): Promise<ReadonlyMap<string, string>> {
+  if (!daemon.isAlive()) return new Map();
+  const mounts = await mountsInside(daemon.inside);
+  const below = mounts.filter(
+    ({ point, type }) => type === 'xfs' && point.startsWith(`${daemon.brickRoot}/`),
+  );
+  return new Map(below.map(({ point, source }) => [point, source]));
+}
+
+export async function observeBrick(place: Place, name: string): Promise<ObservedBrick> {
+  const files = filesOf(place.pool, name);
+  const point = pointOf(place, name);
+  const path = brickPathOf(place, name);
+  const mounted = (await mountedBricks(place)).get(point);
+  const isMounted = mounted !== undefined;
+  return {
+    image: imageAt(files.image),
+    half: isThere(files.half),
+    device: loopOf(files.image),
+    mounted,
+    fileSystem: isMounted ? await xfsGeometry(place.daemon.inside, point) : undefined,
+    directory: isMounted && (await fillsInside(place.daemon.inside, [path])).has(path),
+  };
+}
+
+function loopOf(image: string): LoopInUse | undefined {
+  return loopsInUse().find(({ file }) => file === image);
+}
