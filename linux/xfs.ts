@@ -91,13 +91,19 @@ export async function xfsGeometry(inside: Inside, point: string): Promise<XfsGeo
   return { blocks: Number(found[1]), inodePercent: Number(found[2]) };
 }
 
-/** While it is in use. @throws SluiceError `program_failed` */
+/**
+ * While it is in use.
+ * @param heldBack  blocks that are kept for its own changes when it is full, from now until it is mounted again
+ * @throws SluiceError `program_failed`
+ */
 export async function growXfs(
   inside: Inside,
   point: string,
   { blocks, inodePercent }: XfsGeometry,
+  heldBack: number,
 ): Promise<void> {
   await runOk(inside(['xfs_growfs', '-D', String(blocks), '-m', String(inodePercent), point]));
+  await runOk(inside(['xfs_io', '-x', '-c', `resblks ${heldBack}`, point]));
 }
 
 export interface FileSystemFill {

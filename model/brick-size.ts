@@ -73,9 +73,13 @@ export function inodesIn({
   return inodesAt(imageBytes / BLOCK_BYTES, inodePercent);
 }
 
+/** Blocks that a file system of that many keeps back when it is mounted. One that grows goes on with what it had. */
+export function heldBackBlocks(blocks: number): number {
+  return Math.min(Math.floor(blocks / HELD_BACK_SHARE), MOST_HELD_BACK);
+}
+
 function overheadOf(blocks: number, groups: number): number {
-  const heldBack = Math.min(Math.floor(blocks / HELD_BACK_SHARE), MOST_HELD_BACK);
-  return LOG_BLOCKS + heldBack + BLOCKS_ONCE + BLOCKS_PER_GROUP * groups;
+  return LOG_BLOCKS + heldBackBlocks(blocks) + BLOCKS_ONCE + BLOCKS_PER_GROUP * groups;
 }
 
 const firstGroupBlocks = (blocks: number): number =>

@@ -3,7 +3,7 @@ import { removeIfThere } from '../../linux/files.ts';
 import { extendImage, publishImage, reserveImage } from '../../linux/images.ts';
 import { attachLoop, refreshLoop } from '../../linux/loop.ts';
 import { growXfs, makeDirectoryInside, makeXfs, mountXfs } from '../../linux/xfs.ts';
-import { LOG_BLOCKS } from '../../model/brick-size.ts';
+import { heldBackBlocks, LOG_BLOCKS } from '../../model/brick-size.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { brickPathOf, type Place, pointOf } from './observe.ts';
 import type { BrickAction, WantedShape } from './plan.ts';
@@ -21,7 +21,8 @@ export const BRICK_POINTS = [
   'brick:mounted',
   'brick:make-directory',
 ] as const;
-export const GROWTH_POINTS = ['brick:recorded', 'brick:reserved', 'brick:refreshed', 'brick:grown'] as const;
+export const GROWTH_POINTS = ['brick:recorded', 'brick:extended', 'brick:refreshed', 'brick:grown'] as const;
+export const RESERVED_POINT = 'brick:reserved';
 export const REMOVAL_POINTS = ['brick:unmounted', 'brick:forgotten', 'brick:removed'] as const;
 
 /** @throws SluiceError `storage_failed`, `program_failed`, `kernel_refused` */
@@ -68,7 +69,7 @@ export async function applyBrick(
         break;
       }
       case 'grow':
-        await growXfs(inside, pointOf(place, name), action);
+        await growXfs(inside, pointOf(place, name), action, heldBackBlocks(action.blocks));
         checkpoint('brick:grown');
         break;
       case 'make-directory':

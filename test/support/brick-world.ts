@@ -3,7 +3,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ensureDirectory } from '../../linux/files.ts';
-import { loopsInUse } from '../../linux/loop.ts';
+import { detachLoop, loopsInUse } from '../../linux/loop.ts';
 import { mountsOf } from '../../linux/mount-table.ts';
 import { type Argv, type Daemon, run, runOk, startDaemon } from '../../linux/process.ts';
 import type { VolumeId } from '../../model/volume.ts';
@@ -59,6 +59,7 @@ export async function brickWorld(name: string): Promise<BrickWorld> {
   ];
   const end = async (): Promise<void> => {
     await holder.stop();
+    for (const { device, file } of loopsInUse()) if (file.startsWith(directory)) detachLoop(device);
     await until('the kernel has let go of the bricks', () => left().length === 0);
   };
   return {
