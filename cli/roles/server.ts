@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { millisecondsOf } from '../../model/duration.ts';
 import { RECONNECT_MS, runServer } from '../../orchestrator/server/main.ts';
 import { switchRules } from '../../orchestrator/server/switch-rules.ts';
+import { volumeRules } from '../../orchestrator/server/volume-rules.ts';
 import { failPoints } from './fail-point.ts';
 import { runRole } from './role.ts';
 
@@ -21,6 +22,7 @@ export function server(args: readonly string[]): Promise<number> {
         reconnectMs: RECONNECT_MS,
       },
       switches: switchRules(config.switches),
+      volumes: volumeRules(config.storage),
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
       version,
       log,

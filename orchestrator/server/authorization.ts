@@ -56,6 +56,18 @@ const ALLOWED = {
   'switch.extend': operators,
   // Never whoever opened it (switch-ends.ts).
   'switch.approve': operators,
+  // A tenant only its own (volumes.ts, volume-changes.ts).
+  'volume.create': [...operators, ...tenant],
+  // A storage node reads there what others have told of a volume's bricks.
+  'volume.list': [...members, ...tenant],
+  'volume.show': [...members, ...tenant],
+  'volume.resize': [...operators, ...tenant],
+  'volume.limit': [...operators, ...tenant],
+  'volume.delete': [...operators, ...tenant],
+  'volume.undelete': [...operators, ...tenant],
+  // A node only for itself (volume-hosts.ts), and only its own (storage-reports.ts).
+  'volume.hosts': [root, 'node'],
+  'storage.report': [root, 'node'],
   'node.join': ['join'],
   // A node only itself (nodes.ts).
   'node.register': [root, 'node'],

@@ -14,6 +14,7 @@
  *     pending/switches/ID           those that wait for a second person; nodes do not hear of them
  *     history/switches/NUMBER       those that are over, in the order of their ends; the last SWITCHES_KEPT of them
  *     history/ids/ID                the number of each
+ *     growths/ID                    what a volume was before it was grown, until all its bricks have
  *     keys/master                   what keys are derived from; never leaves the server
  *     keys/rotation                 which generations of keys are in use, and how far a change of them is
  *     keys/cluster                  random keys of before there was a master key, until they are withdrawn
@@ -45,6 +46,7 @@ export const PATHS = {
   history: 'history/switches/',
   historyIds: 'history/ids/',
   volumes: 'view/volumes/',
+  growths: 'growths/',
   probes: 'view/probes/',
   keys: 'keys/',
   masterKey: 'keys/master',

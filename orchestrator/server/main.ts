@@ -35,12 +35,19 @@ import { probeOperations } from './probes.ts';
 import type { KeyTiming } from './rotation-plan.ts';
 import { makeRotator, type Rotator } from './rotator.ts';
 import { statusOperations } from './status.ts';
+import { storageReportOperations } from './storage-reports.ts';
 import { makeSwitchClock, type SwitchClock } from './switch-clock.ts';
 import { switchEndOperations } from './switch-ends.ts';
 import { type SwitchRules, switchRules } from './switch-rules.ts';
 import { switchOperations } from './switches.ts';
 import { tenantOperations } from './tenants.ts';
 import { tokenOperations } from './tokens.ts';
+import { volumeChangeOperations } from './volume-changes.ts';
+import { makeVolumeClock, type VolumeClock } from './volume-clock.ts';
+import { volumeHostOperations } from './volume-hosts.ts';
+import { VolumeReports } from './volume-reports.ts';
+import { type VolumeRules, volumeRules } from './volume-rules.ts';
+import { volumeOperations } from './volumes.ts';
 
 export interface ServerOptions {
   /** Where server.sock goes. */
@@ -53,10 +60,13 @@ export interface ServerOptions {
   readonly settings: ClusterPools;
   readonly keys?: KeyTiming;
   readonly switches?: SwitchRules;
+  readonly volumes?: VolumeRules;
   readonly version: string;
   readonly log: Log;
   /** Wall clock, Unix time in ms. */
   readonly now?: () => number;
+  /** Ms that only go forward: how long storage nodes have been silent. */
+  readonly clock?: () => number;
   /** For tests of crashes. */
   readonly checkpoint?: (point: string) => void;
 }
@@ -84,10 +94,12 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
   const now = options.now ?? Date.now;
   const store = openSqliteStore(path.join(options.stateDir, 'server.sqlite'), { now });
   const opened: FastifyInstance[] = [];
-  const keepers: (Rotator | SwitchClock)[] = [];
+  const keepers: (Rotator | SwitchClock | VolumeClock)[] = [];
   const limits = new LimitReports(() => performance.now());
+  const storage = new VolumeReports({ now, clock: options.clock ?? (() => performance.now()) });
   const close = async (): Promise<void> => {
     limits.close();
+    storage.close();
     for (const keeper of keepers) await keeper.close();
     for (const app of opened) await closeApp(app);
     await store.close();
@@ -109,10 +121,18 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
       checkpoint: options.checkpoint ?? ((): void => {}),
     });
     keepers.push(switches);
+    const volumes = makeVolumeClock({
+      ...{ store, mutate, now, reports: storage, log: options.log },
+      checkpoint: options.checkpoint ?? ((): void => {}),
+    });
+    keepers.push(volumes);
     const cluster: Cluster = {
       limits,
       switches,
       switchRules: options.switches ?? switchRules(Config.parse({}).switches),
+      storage,
+      volumes,
+      volumeRules: options.volumes ?? volumeRules(Config.parse({}).storage),
       store,
       mutate,
       now,
@@ -132,6 +152,7 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
     const address = options.listen && (await listenAfar(open(farDoor(store, pem)), options.listen));
     rotator.start();
     switches.start();
+    volumes.start();
     options.log.info({ address, fingerprint }, 'the server is ready');
     return { fingerprint, address, close };
   } catch (error) {
@@ -156,6 +177,10 @@ export function allOperations(metrics: Metrics, version: string): readonly Opera
     ...limitOperations,
     ...switchOperations,
     ...switchEndOperations,
+    ...volumeOperations,
+    ...volumeChangeOperations,
+    ...volumeHostOperations,
+    ...storageReportOperations,
     ...nodeOperations,
     ...tokenOperations,
     ...probeOperations,

@@ -114,7 +114,7 @@ const remove = operation({
   params: Named,
   answer: z.undefined(),
   status: 204,
-  handle: async ({ store, mutate, now, rotator, limits }, { who, params: { node } }) => {
+  handle: async ({ store, mutate, now, rotator, limits, storage }, { who, params: { node } }) => {
     await mutate({ who, operation: 'node.delete', subject: `node ${node}` }, async () => {
       await mustRead(store, PATHS.nodes + node, ClusterNode, `node ${node}`);
       const token = await credentialOf(store, node);
@@ -132,6 +132,7 @@ const remove = operation({
       };
     });
     limits.forget(node);
+    storage.forgetNode(node);
     rotator.begun();
     return { json: undefined };
   },

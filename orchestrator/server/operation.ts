@@ -11,6 +11,9 @@ import type { Rotator } from './rotator.ts';
 import type { Random } from './secrets.ts';
 import type { SwitchClock } from './switch-clock.ts';
 import type { SwitchRules } from './switch-rules.ts';
+import type { VolumeClock } from './volume-clock.ts';
+import type { VolumeReports } from './volume-reports.ts';
+import type { VolumeRules } from './volume-rules.ts';
 
 /** What every operation works with. */
 export interface Cluster {
@@ -23,6 +26,10 @@ export interface Cluster {
   readonly limits: LimitReports;
   readonly switches: SwitchClock;
   readonly switchRules: SwitchRules;
+  /** What nodes have told of storage. */
+  readonly storage: VolumeReports;
+  readonly volumes: VolumeClock;
+  readonly volumeRules: VolumeRules;
   /** Of the certificate that nodes will see. */
   readonly fingerprint: Fingerprint;
   readonly version: string;

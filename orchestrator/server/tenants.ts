@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { NamespaceMapping, Tenant } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { TenantName } from '../../model/names.ts';
+import { Volume } from '../../model/volume.ts';
 import { nextTag } from './allot-tag.ts';
 import { Counter, mustRead, PATHS, read, readAll, StoredToken } from './layout.ts';
 import { type Operation, operation } from './operation.ts';
@@ -62,7 +63,7 @@ const remove = operation({
   method: 'DELETE',
   path: '/v1/tenants/:tenant',
   summary:
-    'Forgets a tenant and ends its tokens. Its tag is never given again; its namespaces must be unmapped before.',
+    'Forgets a tenant and ends its tokens. Its tag is never given again; its namespaces must be unmapped before, and its volumes gone.',
   params: Named,
   answer: z.undefined(),
   status: 204,
@@ -72,6 +73,8 @@ const remove = operation({
       const mapped = await readAll(store, PATHS.namespaces, NamespaceMapping);
       const own = mapped.filter((mapping) => mapping.tenant === tenant).map(({ namespace }) => namespace);
       if (own.length > 0) throw stillMapped(tenant, own);
+      const volumes = (await readAll(store, PATHS.volumes, Volume)).filter((one) => one.tenant === tenant);
+      if (volumes.length > 0) throw hasVolumes(tenant, volumes);
       // Else they would open the next tenant of this name, or bind it.
       const tokens = (await readAll(store, PATHS.tokens, StoredToken)).filter((one) => one.tenant === tenant);
       const gone = tokens.map(({ id }) => PATHS.tokens + id);
@@ -91,6 +94,17 @@ function alreadyThere(tenant: TenantName): SluiceError {
 function stillMapped(tenant: TenantName, namespaces: readonly string[]): SluiceError {
   const what = `namespaces are mapped to tenant ${tenant}: ${namespaces.slice(0, 10).join(', ')}`;
   return new SluiceError('conflict', what, 'delete these mappings first');
+}
+
+function hasVolumes(tenant: TenantName, volumes: readonly Volume[]): SluiceError {
+  const named = volumes
+    .slice(0, 10)
+    .map(({ name, phase }) => (phase === 'ready' ? name : `${name} (${phase})`));
+  return new SluiceError(
+    'conflict',
+    `tenant ${tenant} has volumes: ${named.join(', ')}`,
+    `delete them for good first: sluice volume delete NAME --tenant ${tenant} --now`,
+  );
 }
 
 export function notYours(tenant: TenantName): SluiceError {

@@ -1,0 +1,207 @@
+/** What becomes of a volume next, by what nodes have told and by the time: its phases, its coordinator, its hosts. Pure. */
+import type { ClusterNode } from '../../model/cluster.ts';
+import { isoOf } from '../../model/iso-time.ts';
+import type { NodeName } from '../../model/names.ts';
+import type { Volume } from '../../model/volume.ts';
+import type { BrickReport, VolumeReport } from '../../model/volume-report.ts';
+import type { OperationId } from './authorization.ts';
+import { brickKey, type NodeStorage } from './volume-reports.ts';
+import type { Growth, KeptVolume } from './volume-store.ts';
+
+/** A volume that is not there by then will not be. */
+export const CREATED_WITHIN_MS = 60_000;
+
+/** A daemon that is started anew is back sooner. */
+export const COORDINATOR_SILENT_MS = 5_000;
+
+export interface StorageWorld {
+  /** Unix ms. */
+  readonly now: number;
+  readonly nodes: ReadonlyMap<NodeName, ClusterNode>;
+  /** A node's last words. */
+  told(node: NodeName): NodeStorage | undefined;
+  /** For how long it has said nothing, ms; since the server's start where it never has. */
+  silentMs(node: NodeName): number;
+}
+
+export interface Step {
+  /** For the audit log, and for tests of crashes. */
+  readonly point: 'ready' | 'removing' | 'gone' | 'coordinator' | 'hosts' | 'grown' | 'shrunk-back';
+  readonly operation: OperationId;
+  /** One sentence. */
+  readonly why: string;
+  /** Whether what was asked for could not be had. */
+  readonly failed: boolean;
+  /** null: the record goes. */
+  readonly to: Volume | null;
+  /** Whether what it was before it was grown need not be remembered any longer. */
+  readonly endsGrowth: boolean;
+}
+
+/** @param growth  where the volume is being grown */
+export function nextStep(
+  kept: KeptVolume,
+  growth: Growth | undefined,
+  world: StorageWorld,
+): Step | undefined {
+  const { one } = kept;
+  const own = stepOfPhase(kept, growth, world);
+  return own ?? newCoordinator(one, world) ?? fewerHosts(one, world);
+}
+
+function stepOfPhase(kept: KeptVolume, growth: Growth | undefined, world: StorageWorld): Step | undefined {
+  const { one } = kept;
+  switch (one.phase) {
+    case 'creating':
+      return creation(one, world);
+    case 'ready':
+      return growth && growthStep(one, growth, world);
+    case 'deleted':
+      if (one.removeAt === null || one.removeAt > world.now) return undefined;
+      return toRemoving(one, 'volume.delete', 'its data was kept for as long as that was promised', false);
+    case 'removing':
+      if (!isGone(kept, world)) return undefined;
+      return {
+        ...{ point: 'gone', operation: 'volume.delete', why: 'nothing of it is left', failed: false },
+        ...{ to: null, endsGrowth: true },
+      };
+  }
+}
+
+function creation(one: Volume, world: StorageWorld): Step | undefined {
+  const order = orderOf(one, world);
+  if (order?.state === 'started')
+    return {
+      ...{ point: 'ready', operation: 'volume.create', why: 'it can be mounted', failed: false },
+      ...{ to: { ...one, phase: 'ready' }, endsGrowth: false },
+    };
+  const failure = failureOf(one, one.generation, world);
+  if (failure !== undefined) return toRemoving(one, 'volume.create', failure, true);
+  if (world.now - one.createdAt < CREATED_WITHIN_MS) return undefined;
+  const why = `it was not there after ${CREATED_WITHIN_MS / 1_000} s: ${lacking(one, one.generation, world)}`;
+  return toRemoving(one, 'volume.create', why, true);
+}
+
+/** Bricks that have grown cannot become smaller again, so they keep what they have. */
+function growthStep(one: Volume, { generation, before }: Growth, world: StorageWorld): Step | undefined {
+  const answers = one.bricks.map((_, index) => answerOf(one, index, generation, world));
+  if (answers.every((answer) => answer?.state === 'ready'))
+    return {
+      ...{ point: 'grown', operation: 'volume.resize', why: 'all its bricks have grown', failed: false },
+      ...{ to: one, endsGrowth: true },
+    };
+  const failure = failureOf(one, generation, world);
+  // The others' answers tell what to go back to.
+  if (failure === undefined || answers.some((answer) => answer === undefined)) return undefined;
+  const bricks = one.bricks.map((brick, index) =>
+    answers[index]?.state === 'ready' ? brick : { ...brick, bytes: before.bricks[index] ?? brick.bytes },
+  );
+  const { sizeBytes, inodes } = before;
+  return {
+    ...{ point: 'shrunk-back', operation: 'volume.resize', why: failure, failed: true },
+    ...{ to: { ...one, sizeBytes, inodes, bricks, generation: one.generation + 1 }, endsGrowth: true },
+  };
+}
+
+/** Only those that hold a brick of it are certain to know of it. */
+function newCoordinator(one: Volume, world: StorageWorld): Step | undefined {
+  const { coordinator: former } = one;
+  const known = world.nodes.get(former);
+  const isOut = known === undefined || known.fenced;
+  if (!isOut && world.silentMs(former) < COORDINATOR_SILENT_MS) return undefined;
+  const next = one.bricks.find(({ node }) => node !== former && canBeAsked(node, world))?.node;
+  if (next === undefined) return undefined;
+  const why = isOut
+    ? `node ${former} is no longer to be trusted with it`
+    : `node ${former} has not been heard of for ${Math.round(world.silentMs(former) / 1_000)} s`;
+  return {
+    ...{
+      point: 'coordinator',
+      operation: 'storage.report',
+      why: `${why}: node ${next} coordinates`,
+      failed: false,
+    },
+    ...{ to: { ...one, coordinator: next, generation: one.generation + 1 }, endsGrowth: false },
+  };
+}
+
+/** Who was shut out must not mount it again. */
+function fewerHosts(one: Volume, { nodes }: StorageWorld): Step | undefined {
+  if (one.phase === 'removing') return undefined;
+  const hosts = one.hosts.filter((host) => nodes.get(host)?.fenced === false);
+  const out = one.hosts.filter((host) => !hosts.includes(host));
+  if (out.length === 0) return undefined;
+  return {
+    ...{
+      point: 'hosts',
+      operation: 'volume.hosts',
+      why: `out of the cluster: ${out.join(', ')}`,
+      failed: false,
+    },
+    ...{ to: { ...one, hosts, generation: one.generation + 1 }, endsGrowth: false },
+  };
+}
+
+function toRemoving(one: Volume, operation: OperationId, why: string, failed: boolean): Step {
+  const to: Volume = { ...one, phase: 'removing', removeAt: null, generation: one.generation + 1 };
+  return { point: 'removing', operation, why, failed, to, endsGrowth: true };
+}
+
+/** When every node that had anything of it says that it has not, knowing that it should not. */
+function isGone({ one, revision }: KeptVolume, { nodes, told }: StorageWorld): boolean {
+  const concerned = new Set([...one.bricks.map(({ node }) => node), one.coordinator]);
+  // Of a node that was taken out of the cluster nothing will ever be heard.
+  return [...concerned]
+    .filter((node) => nodes.has(node))
+    .every((node) => {
+      const last = told(node);
+      if (last === undefined || !last.reachable || last.revision < revision) return false;
+      if ([...last.bricks.values()].some(({ volume }) => volume === one.id)) return false;
+      const order = node === one.coordinator ? last.volumes.get(one.id) : undefined;
+      return order === undefined || order.state === 'absent';
+    });
+}
+
+/** The coordinator's word on what was asked for last. */
+export function orderOf(one: Volume, { told }: Pick<StorageWorld, 'told'>): VolumeReport | undefined {
+  const order = told(one.coordinator)?.volumes.get(one.id);
+  return order !== undefined && order.generation >= one.generation ? order : undefined;
+}
+
+/** A node's word on a brick of it, if it is about this generation or a later one. */
+export function answerOf(
+  one: Volume,
+  index: number,
+  generation: number,
+  { told }: Pick<StorageWorld, 'told'>,
+): BrickReport | undefined {
+  const brick = one.bricks[index];
+  const answer = brick && told(brick.node)?.bricks.get(brickKey(one.id, index));
+  return answer !== undefined && answer.generation >= generation ? answer : undefined;
+}
+
+function failureOf(one: Volume, generation: number, world: StorageWorld): string | undefined {
+  for (const [index, { node }] of one.bricks.entries()) {
+    const answer = answerOf(one, index, generation, world);
+    if (answer?.state === 'failed') return `brick ${index} on node ${node}: ${answer.why ?? 'it failed'}`;
+  }
+  const order = one.phase === 'creating' ? orderOf(one, world) : undefined;
+  return order?.state === 'failed' ? `node ${one.coordinator}: ${order.why ?? 'Gluster failed'}` : undefined;
+}
+
+/** Who has not done its part. */
+function lacking(one: Volume, generation: number, world: StorageWorld): string {
+  const late = one.bricks.flatMap(({ node }, index) =>
+    answerOf(one, index, generation, world)?.state === 'ready' ? [] : [`brick ${index} on node ${node}`],
+  );
+  return late.length > 0 ? `${late.join(', ')} missing` : `node ${one.coordinator} has not started it`;
+}
+
+function canBeAsked(node: NodeName, { nodes, told }: StorageWorld): boolean {
+  return nodes.get(node)?.fenced === false && told(node)?.reachable === true;
+}
+
+/** For people: until when a deleted volume can be had back. */
+export function keptUntil({ removeAt }: Volume): string {
+  return removeAt === null ? 'now' : isoOf(removeAt);
+}
