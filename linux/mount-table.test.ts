@@ -5,7 +5,13 @@ it('reads what the kernel lists, with and without optional fields', () => {
 28 1 8:1 / /proc rw shared:5 master:2 - proc proc rw
 `;
   expect(parseMounts(text)).toEqual([
-    { device: '0:40', point: '/tmp/a b', shared: false, type: 'fuse.lxcfs', source: 'sluice-views-a' },
-    { device: '8:1', point: '/proc', shared: true, type: 'proc', source: 'proc' },
+    {
+      ...{ id: 71, device: '0:40', root: '/', point: '/tmp/a b', readOnly: true, shared: false },
+      ...{ type: 'fuse.lxcfs', source: 'sluice-views-a' },
+    },
+    {
+      ...{ id: 28, device: '8:1', root: '/', point: '/proc', readOnly: false, shared: true },
+      ...{ type: 'proc', source: 'proc' },
+    },
   ]);
 });

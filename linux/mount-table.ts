@@ -5,9 +5,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** One line of proc_pid_mountinfo(5). */
 export interface Mount {
+  /** No two mounts of the machine have the same; it is given again when the mount is gone. */
+  readonly id: number;
   /** Such as 0:40; no two file systems that are mounted have the same. */
   readonly device: string;
+  /** Which directory of the file system it shows. */
+  readonly root: string;
   readonly point: string;
+  readonly readOnly: boolean;
   /** Whether what is mounted below it appears in other namespaces, too. */
   readonly shared: boolean;
   readonly type: string;
@@ -21,10 +26,12 @@ export function parseMounts(mountinfo: string): Mount[] {
     .filter((line) => line !== '')
     .map((line) => {
       const [before = '', after = ''] = line.split(' - ');
-      const [, , device = '', , point = '', , ...optional] = before.split(' ');
+      const [id, , device = '', root = '', point = '', options = '', ...optional] = before.split(' ');
       const [type = '', source = ''] = after.split(' ');
       const shared = optional.some((field) => field.startsWith('shared:'));
-      return { device, point: unescapeOctal(point), shared, type, source: unescapeOctal(source) };
+      const places = { root: unescapeOctal(root), point: unescapeOctal(point) };
+      const readOnly = options.split(',').includes('ro');
+      return { id: Number(id), device, ...places, readOnly, shared, type, source: unescapeOctal(source) };
     });
 }
 

@@ -1,0 +1,81 @@
+/**
+ * Extended attributes of file systems whose server may hang: asked beside the event loop, and not waited for any longer
+ * than said. A question that hangs holds a thread until the server dies, so few are asked at a time.
+ */
+import { getSystemErrorName } from 'node:util';
+import koffi from 'koffi';
+import { SystemCallError } from './libc.ts';
+
+const libc = koffi.load('libc.so.6');
+const calls = {
+  get: libc.func(
+    'intptr_t lgetxattr(const char *path, const char *name, _Out_ uint8_t *value, uintptr_t size)',
+  ),
+  set: libc.func(
+    'int lsetxattr(const char *path, const char *name, const uint8_t *value, uintptr_t size, int flags)',
+  ),
+} as const;
+
+/** linux/limits.h, XATTR_SIZE_MAX */
+const LONGEST_VALUE = 65_536;
+/** libuv has four threads, which files and names need, too. */
+const AT_ONCE = 2;
+
+let running = 0;
+const waiting: (() => void)[] = [];
+
+/** @throws SystemCallError; of ETIMEDOUT when it did not answer in time, of EAGAIN when others' questions hung before it */
+export async function getXattr(path: string, name: string, timeoutMs: number): Promise<string> {
+  const value = Buffer.alloc(LONGEST_VALUE);
+  const length = await asked('lgetxattr', timeoutMs, (answer) =>
+    calls.get.async(path, name, value, value.length, answer),
+  );
+  return value.toString('utf8', 0, length);
+}
+
+/** @throws SystemCallError; of ETIMEDOUT when it was not answered in time: then it may be done yet */
+export async function setXattr(path: string, name: string, text: string, timeoutMs: number): Promise<void> {
+  const value = Buffer.from(text);
+  await asked('lsetxattr', timeoutMs, (answer) =>
+    calls.set.async(path, name, value, value.length, 0, answer),
+  );
+}
+
+type Answer = (error: unknown, result: number | bigint) => void;
+
+function asked(what: string, timeoutMs: number, ask: (answer: Answer) => void): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let isLate = false;
+    let isAsked = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      reject(new SystemCallError(what, isAsked ? 'ETIMEDOUT' : 'EAGAIN'));
+    }, timeoutMs);
+    whenFree(() => {
+      // Nobody waits any more: it is not asked at all.
+      if (isLate) return free();
+      isAsked = true;
+      ask((error, result) => {
+        const errno = koffi.errno();
+        clearTimeout(timer);
+        free();
+        if (error !== null) reject(error as Error);
+        else if (Number(result) < 0) reject(new SystemCallError(what, getSystemErrorName(-errno)));
+        else resolve(Number(result));
+      });
+    });
+  });
+}
+
+function whenFree(task: () => void): void {
+  if (running < AT_ONCE) {
+    running++;
+    task();
+  } else waiting.push(task);
+}
+
+function free(): void {
+  const next = waiting.shift();
+  if (next === undefined) running--;
+  else next();
+}

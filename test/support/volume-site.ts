@@ -1,0 +1,85 @@
+/** One machine's storage without storaged: a glusterd in namespaces of its own, with a volume of a single brick. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { unmountBelow } from '../../linux/mounts.ts';
+import { openNetns } from '../../linux/netns.ts';
+import { type Argv, processesInNetns, run, runOk, startDaemon, stopProcess } from '../../linux/process.ts';
+import { type Log, silentLog } from '../../model/log.ts';
+import type { VolumeId } from '../../model/volume.ts';
+import { glusterName } from '../../model/volume.ts';
+import type { VolumeEvent } from '../../model/volume-report.ts';
+import type { MountKeeper } from '../../storaged/contract.ts';
+import { openMountKeeper } from '../../storaged/mounts/keeper.ts';
+import { openSqliteStore } from '../../store/sqlite.ts';
+import { until } from '../runtimes/until.ts';
+
+const ADDRESS = '10.99.0.1';
+
+export interface VolumeSite {
+  readonly directory: string;
+  readonly hostDir: string;
+  readonly clientDir: string;
+  readonly events: VolumeEvent[];
+  readonly brickOf: (volume: VolumeId) => string;
+  inside(argv: Argv): Argv;
+  makeVolume(volume: VolumeId): Promise<void>;
+  openKeeper(log?: Log): Promise<MountKeeper>;
+  close(): Promise<void>;
+}
+
+export async function openVolumeSite(name: string): Promise<VolumeSite> {
+  const directory = mkdtempSync(`/tmp/${name}-`);
+  for (const one of ['lib', 'log', 'bricks', 'clients']) mkdirSync(`${directory}/${one}`);
+  const script = `
+mkdir -p /var/lib/glusterd /var/log/glusterfs
+mount --bind ${directory}/lib /var/lib/glusterd
+mount --bind ${directory}/log /var/log/glusterfs
+mount -t tmpfs none /run
+ip link set lo up
+ip address add ${ADDRESS}/32 dev lo
+echo $$ >${directory}/pid
+exec glusterd --no-daemon -p /run/glusterd.pid`;
+  const daemon = await startDaemon(['unshare', '--net', '--mount', 'sh', '-euc', script], {
+    logFile: `${directory}/out`,
+  });
+  const pid = daemon.id.pid;
+  const inside = (argv: Argv): Argv => ['nsenter', `--target=${pid}`, '--net', '--mount', '--', ...argv];
+  const gluster = (...args: readonly string[]): Promise<string> =>
+    runOk(inside(['gluster', '--mode=script', ...args]));
+  await until(
+    'glusterd answers',
+    async () =>
+      readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('glusterd') &&
+      (await run(inside(['gluster', '--mode=script', 'volume', 'list']))).code === 0,
+  );
+  const events: VolumeEvent[] = [];
+  const hostDir = `${directory}/volumes`;
+  const clientDir = `${directory}/clients`;
+  const stores: { close(): Promise<void> }[] = [];
+  return {
+    ...{ directory, hostDir, clientDir, events, inside },
+    brickOf: (volume) => `${directory}/bricks/${volume}`,
+    async makeVolume(volume) {
+      const of = glusterName(volume);
+      await gluster('volume', 'create', of, `${ADDRESS}:${directory}/bricks/${volume}`, 'force');
+      await gluster('volume', 'set', of, 'network.ping-timeout', '3');
+      await gluster('volume', 'start', of);
+    },
+    async openKeeper(log = silentLog) {
+      const store = openSqliteStore(`${directory}/storaged.sqlite`, { durability: 'normal' });
+      stores.push(store);
+      return openMountKeeper({
+        ...{ store, log, parents: undefined, servers: undefined, places: { hostDir, clientDir } },
+        gluster: async () => ({ address: ADDRESS as never, inside }),
+        onEvent: (event) => events.push(event),
+      });
+    },
+    async close() {
+      for (const store of stores) await store.close();
+      const netns = openNetns(`/proc/${pid}/ns/net`);
+      for (const one of processesInNetns(netns.path)) await stopProcess(one, 500);
+      netns[Symbol.dispose]();
+      unmountBelow(hostDir);
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
