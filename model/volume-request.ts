@@ -46,6 +46,31 @@ export type VolumeWord = z.infer<typeof VolumeWord>;
 /** DELETE /v1/volumes/ID?now=1 has no body. POST /v1/volumes/ID/hosts: a node is about to mount it. */
 export const HostWish = z.strictObject({ node: NodeName });
 
+/** POST /v1/recover at storaged.sock: reads a volume's files from the bricks of this node, without Gluster. */
+export const RecoverWish = z.strictObject({
+  /** The server may be gone: storaged looks it up in what it last heard of the cluster. */
+  volume: VolumeWord,
+  /** Where several tenants have a volume of that name. */
+  tenant: TenantName.optional(),
+  /** A directory that is empty, or not there yet; the files are written below it. */
+  to: z.string().startsWith('/'),
+});
+export type RecoverWish = z.infer<typeof RecoverWish>;
+
+export interface RecoverProgress {
+  readonly files: number;
+  /** Written so far. */
+  readonly bytes: number;
+}
+
+export interface Recovered extends RecoverProgress {
+  /** What was left out because nobody can tell what is true: paths within the volume, and why. */
+  readonly refused: readonly { readonly path: string; readonly why: string }[];
+}
+
+/** The lines of the answer: how far it is, now and then, and at the end what has become of it. */
+export type RecoverLine = { readonly progress: RecoverProgress } | { readonly recovered: Recovered };
+
 /** GET /v1/volumes/ID, and an item of GET /v1/volumes (a tenant sees its own; ?tenant= narrows, ?all=1 shows deleted ones). */
 export const VolumeShown = z.strictObject({
   volume: Volume,

@@ -10,7 +10,7 @@ import type { NodeMounts } from '../model/mount-limits.ts';
 import type { NodeName } from '../model/names.ts';
 import type { Volume } from '../model/volume.ts';
 import type { BrickReport } from '../model/volume-report.ts';
-import { VolumeShown } from '../model/volume-request.ts';
+import { type RecoverLine, type RecoverWish, VolumeShown } from '../model/volume-request.ts';
 import { followCluster } from '../store/cluster-client.ts';
 import type { Store } from '../store/contract.ts';
 import { createLatest } from '../tagqueue/latest.ts';
@@ -42,7 +42,7 @@ export interface StoragedOptions {
   /** Where Gluster reaches this node's bricks; undefined: it is no storage node, or not known yet. */
   address(): Ipv4 | undefined;
   /** Reads what is on bricks when Gluster cannot. */
-  recover(body: unknown, volumes: NodeView['volumes']): Promise<object>;
+  recover(wish: RecoverWish, volumes: NodeView['volumes'], signal: AbortSignal): AsyncIterable<RecoverLine>;
   readonly checkpoint: Checkpoint;
   readonly log: Log;
 }
@@ -116,7 +116,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
       },
       limits,
       metrics: () => picture.metrics(),
-      recover: (body) => options.recover(body, view()?.volumes ?? new Map()),
+      recover: (wish, aborted) => options.recover(wish, view()?.volumes ?? new Map(), aborted),
     }),
     log,
   );

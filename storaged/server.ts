@@ -6,6 +6,7 @@ import { MountLimitsWish, type NodeMounts } from '../model/mount-limits.ts';
 import { TenantName } from '../model/names.ts';
 import { MountId, MountRequest } from '../model/volume.ts';
 import type { MountStatistics } from '../model/volume-report.ts';
+import { type RecoverLine, RecoverWish } from '../model/volume-request.ts';
 import { METRICS_TYPE } from '../tagqueue/metrics.ts';
 import type { Mount } from './contract.ts';
 import type { HeldLimits } from './held-limits.ts';
@@ -22,7 +23,8 @@ export interface StoragedWork {
   statistics(id: MountId): Promise<MountStatistics>;
   readonly limits: HeldLimits;
   metrics(): Promise<string>;
-  recover(body: unknown): Promise<object>;
+  /** @throws SluiceError `not_found`, `refused`; also while it goes on */
+  recover(wish: RecoverWish, signal: AbortSignal): AsyncIterable<RecoverLine>;
 }
 
 export function storagedRoutes(work: StoragedWork): Route[] {
@@ -79,7 +81,9 @@ export function storagedRoutes(work: StoragedWork): Route[] {
     {
       method: 'POST',
       path: '/v1/recover',
-      handle: async (request) => ({ json: await work.recover(request.json()) }),
+      handle: async (request) => ({
+        stream: work.recover(parsed(RecoverWish, request.json()), request.signal),
+      }),
     },
   ];
 }

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import type { Argv } from 'yargs';
 import { SluiceError } from '../../model/errors.ts';
+import type { Recovered, RecoverLine, RecoverProgress } from '../../model/volume-request.ts';
 import { show, terminal } from '../output.ts';
 import { withStoraged } from './clients.ts';
 import { untilInterrupted } from './interrupt.ts';
@@ -24,17 +25,6 @@ export function recoverFlags<T>(yargs: Argv<T>): Argv<T & { to: string }> {
   }) as unknown as Argv<T & { to: string }>;
 }
 
-/** How far it is. */
-interface Recovered {
-  readonly files: number;
-  readonly bytes: number;
-  /** What was left out, because it could not be told what is true. */
-  readonly refused: readonly { readonly path: string; readonly why: string }[];
-}
-
-/** The last line has all of it; the others say how far it is. */
-type Line = { readonly progress: Pick<Recovered, 'files' | 'bytes'> } | Recovered;
-
 /** The server is not asked: it may be gone, too. Exits with 6 when something was left out. */
 export async function recover(flags: RecoverFlags): Promise<void> {
   const to = path.resolve(flags.to);
@@ -45,9 +35,9 @@ export async function recover(flags: RecoverFlags): Promise<void> {
   const recovered = await withStoraged(async (client) => {
     let last: Recovered | undefined;
     for await (const item of client.stream(PATH, untilInterrupted(), body)) {
-      const line = item as Line;
+      const line = item as RecoverLine;
       if ('progress' in line) tellProgress(flags, line.progress);
-      else last = line;
+      else last = line.recovered;
     }
     return last;
   });
@@ -63,7 +53,7 @@ export async function recover(flags: RecoverFlags): Promise<void> {
 
 const CHECK_FAILED = 6;
 
-function tellProgress({ json }: Changing, { files, bytes }: Pick<Recovered, 'files' | 'bytes'>): void {
+function tellProgress({ json }: Changing, { files, bytes }: RecoverProgress): void {
   if (json || !process.stderr.isTTY) return;
   terminal.err(`\r\u001b[2K${filesText(files)}, ${humanBytes(BigInt(bytes))} …`);
 }

@@ -334,7 +334,10 @@ describe('a mount from the command line', () => {
 describe('reading bricks without Gluster, from the command line', () => {
   it('says how far it is, what it has, and what it left out', async () => {
     const refused = [{ path: '/orders.db', why: 'its copies contradict each other' }];
-    storaged.answer = () => [{ progress: { files: 3, bytes: GIB } }, { files: 12, bytes: 3 * GIB, refused }];
+    storaged.answer = () => [
+      { progress: { files: 3, bytes: GIB } },
+      { recovered: { files: 12, bytes: 3 * GIB, refused } },
+    ];
     const { code, out } = await sluice('recover', 'shared', '--to', '/srv/rescue');
     expect(code).toBe(6);
     expect(out).toMatch(/^12 files, 3\.0 GiB, are in \/srv\/rescue\n1 file left out:\n {2}\/orders\.db: /);
@@ -342,7 +345,7 @@ describe('reading bricks without Gluster, from the command line', () => {
       { method: 'POST', path: '/v1/recover', body: { volume: 'shared', to: '/srv/rescue' } },
     ]);
     expect(server.asked).toEqual([]);
-    storaged.answer = () => [{ files: 1, bytes: 1, refused: [] }];
+    storaged.answer = () => [{ recovered: { files: 1, bytes: 1, refused: [] } }];
     expect(await sluice('recover', ID, '--to', 'rescue', '--json')).toMatchObject({ code: 0 });
     expect(storaged.asked.at(-1)?.body).toMatchObject({ to: path.resolve('rescue') });
   });
