@@ -112,12 +112,17 @@ function bricksText({ volume, bricks }: VolumeShown): string {
     const wanted = volume.bricks[index];
     const state = brick === null ? 'not there' : (brick.why ?? brick.state);
     return [
-      ...[String(index), node, wanted?.address ?? '', wanted?.role ?? ''],
+      ...[String(index), node, addressText(wanted?.address), wanted?.role ?? ''],
       ...[wanted === undefined ? '' : sizeText(wanted.bytes), usedText(brick?.fill ?? null)],
       ...[state, processText(online)],
     ];
   });
   return table(['brick', 'node', 'address', 'role', 'size', 'used', 'state', 'process'], rows, 'no bricks');
+}
+
+/** A tenant is not told where storage nodes listen. */
+function addressText(address: string | undefined): string {
+  return address === undefined || address === '0.0.0.0' ? '-' : address;
 }
 
 function processText(online: boolean | null): string {

@@ -1,12 +1,12 @@
 /** Waiting until nodes have done what was asked of a volume; on a terminal it says how far they are. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
 import type { ApiClient } from '../../linux/api-client.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { VolumeShown } from '../../model/volume-request.ts';
 import { terminal } from '../output.ts';
+import { pathTo } from './clients.ts';
 import type { Common } from './options.ts';
-import { showVolume } from './volume-find.ts';
+import { VOLUMES } from './volume-find.ts';
 import { progressText, stateText } from './volume-text.ts';
 
 export interface WaitFlags extends Common {
@@ -29,20 +29,25 @@ export function waitFlags<T>(yargs: Argv<T>): Argv<T & WaitFlags> {
     }) as unknown as Argv<T & WaitFlags>;
 }
 
-const LOOK_EVERY_MS = 100;
+/** The server answers as soon as it is done; so often people see how far it is. */
+const LOOK_EVERY_MS = 250;
 
 /** @throws SluiceError `storage_failed` when it could not be made, `not_ready` when it takes too long */
 export function untilReady(client: ApiClient, made: VolumeShown, flags: WaitFlags): Promise<VolumeShown> {
   return until(client, made, flags, isMade);
 }
 
-/** @throws SluiceError `not_ready` when it takes too long */
+/** @throws SluiceError `storage_failed` when the server took it back, `not_ready` when it takes too long */
 export function untilSettled(
   client: ApiClient,
   changed: VolumeShown,
   flags: WaitFlags,
 ): Promise<VolumeShown> {
-  return until(client, changed, flags, ({ settled }) => settled);
+  const { sizeBytes } = changed.volume;
+  return until(client, changed, flags, (shown) => {
+    if (shown.volume.sizeBytes < sizeBytes) throw notGrown(shown);
+    return shown.settled;
+  });
 }
 
 /** @throws SluiceError `storage_failed` */
@@ -51,7 +56,15 @@ function isMade(shown: VolumeShown): boolean {
   return shown.volume.phase === 'ready';
 }
 
-function notMade({ volume, report, bricks, warnings }: VolumeShown): SluiceError {
+function notMade(shown: VolumeShown): SluiceError {
+  return failed(shown, 'made; nothing of it stays');
+}
+
+function notGrown(shown: VolumeShown): SluiceError {
+  return failed(shown, 'grown, and is as it was');
+}
+
+function failed({ volume, report, bricks, warnings }: VolumeShown, what: string): SluiceError {
   const why = [
     ...bricks.flatMap(({ node, brick }) => (brick?.why == null ? [] : [`node ${node}: ${brick.why}`])),
     ...(report?.why == null ? [] : [report.why]),
@@ -59,7 +72,7 @@ function notMade({ volume, report, bricks, warnings }: VolumeShown): SluiceError
   const reasons = why.length > 0 ? why : warnings;
   return new SluiceError(
     'storage_failed',
-    [`volume ${volume.name} could not be made; nothing of it stays`, ...reasons].join('\n'),
+    [`volume ${volume.name} could not be ${what}`, ...reasons].join('\n'),
     'sluice doctor on the storage nodes says what is wrong there',
   );
 }
@@ -77,7 +90,6 @@ async function until(
     while (!isDone(shown)) {
       progress.say(`volume ${shown.volume.name}: ${progressOf(shown)}`);
       if (performance.now() > end) throw tooLong(shown, flags.timeout);
-      await sleep(LOOK_EVERY_MS);
       shown = await again(client, shown);
     }
     return shown;
@@ -89,7 +101,8 @@ async function until(
 /** What could not be made may be gone before we look. */
 async function again(client: ApiClient, shown: VolumeShown): Promise<VolumeShown> {
   try {
-    return await showVolume(client, shown.volume.id);
+    const path = `${pathTo(VOLUMES, shown.volume.id)}?waitMs=${LOOK_EVERY_MS}`;
+    return (await client.request('GET', path)) as VolumeShown;
   } catch (error) {
     if (error instanceof SluiceError && error.code === 'not_found') throw notMade(shown);
     throw error;

@@ -76,7 +76,7 @@ function lookingAt(...looks: readonly VolumeShown[]): Answer {
   return ({ method, path: asked }) => {
     const look = looks[Math.min(at, looks.length - 1)];
     if (asked.startsWith('/v1/volumes?')) return PAGE([look]);
-    if (method === 'GET' && asked === `/v1/volumes/${ID}`) at += 1;
+    if (method === 'GET' && asked.startsWith(`/v1/volumes/${ID}`)) at += 1;
     return look;
   };
 }
@@ -194,6 +194,18 @@ describe('a volume from the command line', () => {
       { nodeLimits: { 'volume.write': 1e9 } },
     ]);
   }, 30_000);
+
+  it('that could not grow says so, though it is settled as it was', async () => {
+    const wanted = sampleShown({ settled: false }, sampleVolume({ sizeBytes: 20 * GIB }));
+    const refused = sampleShown({ warnings: ['node b: the pool has no room'] });
+    server.answer = ({ method, path: asked }) => {
+      if (asked.startsWith('/v1/volumes?')) return PAGE([refused]);
+      return method === 'POST' ? wanted : refused;
+    };
+    expect(await sluice('resize', 'shared', '--size', '20GiB')).toMatchObject({
+      ...{ code: 1, err: expect.stringMatching(/could not be grown.*as it was\n.*no room/) },
+    });
+  });
 
   it('is deleted after a question, and says until when it can be had back', async () => {
     const deleted = sampleShown({}, sampleVolume({ phase: 'deleted', removeAt: AT }));
