@@ -29,6 +29,8 @@ export interface KeeperWorld {
   optionsOf(volume: Volume, address: Ipv4 | undefined): GlusterOptions;
   /** There is something to report. */
   news(): void;
+  /** Of a clock that only goes forward, in ms. */
+  now(): number;
   readonly checkpoint: Checkpoint;
   readonly log: Log;
 }
@@ -290,7 +292,7 @@ export class StorageKeeper {
     const error = asSluiceError(thrown);
     const times = (this.#failureOf(volume)?.times ?? 0) + 1;
     const pauseMs = Math.min(SHORTEST_PAUSE_MS * 2 ** (times - 1), LONGEST_PAUSE_MS);
-    this.#failures.set(volume.id, { volume, error, index, times, retryAt: performance.now() + pauseMs });
+    this.#failures.set(volume.id, { volume, error, index, times, retryAt: this.#world.now() + pauseMs });
     this.#world.log.warn(
       { volume: volume.id, reason: error.message, hint: error.hint },
       'a volume is not as it is wanted',
@@ -303,7 +305,7 @@ export class StorageKeeper {
     if (volume === undefined) return false;
     const failure = this.#failureOf(volume);
     if (failure === undefined) return true;
-    return volume.phase !== 'creating' && performance.now() >= failure.retryAt;
+    return volume.phase !== 'creating' && this.#world.now() >= failure.retryAt;
   }
 
   #noteSettled(
@@ -327,7 +329,7 @@ export class StorageKeeper {
   }
 
   #nextRetry(): number {
-    const now = performance.now();
+    const now = this.#world.now();
     const pauses = [...this.#failures.values()]
       .filter(({ volume }) => volume.phase !== 'creating')
       .map(({ retryAt }) => Math.max(1, retryAt - now));

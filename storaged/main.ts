@@ -73,6 +73,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
     told: (volume) => toldOf(server, volume),
     optionsOf: (volume, own) => options.optionsOf(volume, hostsOf(volume, view()), own),
     news: () => reporter.nudge(),
+    now: () => performance.now(),
   });
   const watch = watchVolumes(
     parts,

@@ -1,0 +1,319 @@
+/** Storage of a cluster in a simulated world: nodes that die at any step, Gluster that refuses, a server that keeps the records. */
+import type { Ipv4 } from '../../model/addresses.ts';
+import { SluiceError } from '../../model/errors.ts';
+import { silentLog } from '../../model/log.ts';
+import type { NodeName, TenantName, VolumeName } from '../../model/names.ts';
+import { glusterName, type Layout, type Volume, type VolumeId } from '../../model/volume.ts';
+import type { BrickReport } from '../../model/volume-report.ts';
+import type {
+  BrickKeeper,
+  GlusterCluster,
+  GlusterDaemon,
+  GlusterVolume,
+  HeldBrick,
+  NewGlusterVolume,
+} from '../../storaged/contract.ts';
+import { StorageKeeper } from '../../storaged/keeper.ts';
+import { lazyParts } from '../../storaged/parts.ts';
+
+const GIB = 2 ** 30;
+export const NODES = ['a', 'b', 'c', 'd'] as NodeName[];
+export const FOREIGN = 'data';
+
+interface Disk {
+  readonly bricks: Map<string, HeldBrick>;
+}
+
+/** One run of storaged on a node; its death is that of the process, and what it held in mind is gone. */
+class Run {
+  readonly keeper: StorageKeeper;
+  alive = true;
+  /** So many steps are taken before it dies; undefined: it lives. */
+  fuse: number | undefined;
+  steps = 0;
+
+  constructor(world: StorageWorld, node: NodeName) {
+    const step = <T>(work: () => T): T => {
+      if (!this.alive) throw new SluiceError('unreachable', 'it is dead', '');
+      if (this.fuse !== undefined && this.steps >= this.fuse) {
+        this.alive = false;
+        void this.keeper.stop();
+        throw new SluiceError('unreachable', 'it has just died', '');
+      }
+      this.steps += 1;
+      return work();
+    };
+    const parts = lazyParts({
+      gluster: async () => ({ daemon: world.daemon(node), cluster: world.gluster(node, step) }),
+      bricks: async (gluster) => {
+        await gluster();
+        return world.keeperOf(node, step);
+      },
+      mounts: () => Promise.reject(new Error('nothing is mounted here')),
+    });
+    this.keeper = new StorageKeeper({
+      ...{ node, parts, log: silentLog, checkpoint: () => step(() => undefined), news: () => undefined },
+      volumes: () => world.records,
+      told: async ({ id, bricks }) => bricks.map((brick, index) => world.reportOf(brick.node, id, index)),
+      optionsOf: ({ hosts }) => ({ 'auth.allow': hosts.join(',') || 'nobody' }),
+      now: () => world.now,
+    });
+  }
+}
+
+export class StorageWorld {
+  readonly records = new Map<VolumeId, Volume>();
+  readonly volumes = new Map<string, GlusterVolume>([
+    [FOREIGN, { name: FOREIGN, state: 'started', bricks: [], options: {} }],
+  ]);
+  now = 0;
+  /** What nobody may ever do, and somebody did. */
+  readonly crimes: string[] = [];
+  /** What was done to bricks or to Gluster, by anybody. */
+  changes = 0;
+  readonly #disks = new Map<NodeName, Disk>(NODES.map((node) => [node, { bricks: new Map() }]));
+  readonly #runs = new Map<NodeName, Run>();
+  readonly #away = new Set<NodeName>();
+  readonly #full = new Set<NodeName>();
+  readonly #peers = new Set<NodeName>();
+  readonly #told = new Map<
+    NodeName,
+    { bricks: readonly BrickReport[]; volumes: ReturnType<StorageKeeper['volumes']> }
+  >();
+  #made = 0;
+
+  constructor() {
+    for (const node of NODES) this.revive(node);
+  }
+
+  /** The machine is gone, glusterd with it. */
+  powerOff(node: NodeName): void {
+    this.#away.add(node);
+    this.kill(node);
+  }
+
+  kill(node: NodeName): void {
+    const run = this.#runs.get(node);
+    if (run !== undefined) run.alive = false;
+    void run?.keeper.stop();
+    this.#told.delete(node);
+  }
+
+  revive(node: NodeName): void {
+    this.#away.delete(node);
+    if (this.#runs.get(node)?.alive !== true) this.#runs.set(node, new Run(this, node));
+  }
+
+  dieAfter(node: NodeName, steps: number): void {
+    const run = this.#runs.get(node);
+    if (run !== undefined) run.fuse = run.steps + steps;
+  }
+
+  fill(node: NodeName, full: boolean): void {
+    if (full) this.#full.add(node);
+    else this.#full.delete(node);
+  }
+
+  /** One round on a node, and what it tells the server of it. */
+  async round(node: NodeName): Promise<void> {
+    const run = this.#runs.get(node);
+    if (run?.alive !== true || this.#away.has(node)) return;
+    await run.keeper.runNow();
+    if (!run.alive) {
+      this.#told.delete(node);
+      return;
+    }
+    this.#told.set(node, { bricks: run.keeper.bricks(), volumes: run.keeper.volumes() });
+  }
+
+  create(layout: Layout): void {
+    this.#made += 1;
+    const id = `v${this.#made.toString(16).padStart(12, '0')}` as VolumeId;
+    const count = { single: 1, 'two-by-two': 4, 'replica-3': 3, arbiter: 3 }[layout];
+    this.records.set(id, {
+      ...{ id, tenant: 'blue' as TenantName, name: `v${this.#made}` as VolumeName, phase: 'creating' },
+      ...{ sizeBytes: 2 * GIB, inodes: null, layout, thin: false, limits: {}, nodeLimits: {}, hosts: [] },
+      bricks: Array.from({ length: count }, (_, place) => {
+        const node = NODES[(this.#made + place) % NODES.length] as NodeName;
+        const role = layout === 'arbiter' && place === 2 ? 'arbiter' : 'data';
+        return { node, address: addressOf(node), role, bytes: GIB };
+      }),
+      ...{
+        coordinator: NODES[this.#made % NODES.length] as NodeName,
+        generation: 1,
+        removeAt: null,
+        createdAt: 0,
+      },
+    });
+  }
+
+  change(id: VolumeId, with_: Partial<Volume>): void {
+    const volume = this.records.get(id);
+    if (volume !== undefined)
+      this.records.set(id, { ...volume, ...with_, generation: volume.generation + 1 });
+  }
+
+  /** What the server makes of nodes' reports. */
+  serve(): void {
+    for (const volume of [...this.records.values()]) this.#serveOne(volume);
+  }
+
+  /** Bricks that are on any disk. */
+  bricks(): HeldBrick[] {
+    return [...this.#disks.values()].flatMap(({ bricks }) => [...bricks.values()]);
+  }
+
+  putStray(node: NodeName, volume: VolumeId): void {
+    const stray = {
+      volume,
+      index: 0,
+      bytes: GIB,
+      inodes: null,
+      thin: false,
+      path: '/b/stray',
+      mounted: true,
+      fill: null,
+    };
+    this.#disks.get(node)?.bricks.set(`${volume}/0`, stray);
+  }
+
+  reportOf(node: NodeName, id: VolumeId, index: number): BrickReport | undefined {
+    return this.#told.get(node)?.bricks.find((one) => one.volume === id && one.index === index);
+  }
+
+  #serveOne(volume: Volume): void {
+    const { id, phase, generation, coordinator } = volume;
+    if (!this.#told.has(coordinator)) return this.#appoint(volume);
+    const told = this.#told.get(coordinator)?.volumes.find((one) => one.volume === id);
+    const bricks = volume.bricks.map(({ node }, index) => this.reportOf(node, id, index));
+    const failed =
+      told?.state === 'failed' ||
+      bricks.some((one) => one?.state === 'failed' && one.generation >= generation);
+    if (phase === 'creating' && failed) return this.change(id, { phase: 'removing' });
+    if (phase === 'creating' && told?.state === 'started' && told.generation >= generation) {
+      this.records.set(id, { ...volume, phase: 'ready' });
+      return;
+    }
+    const isGone =
+      told?.state === 'absent' &&
+      told.generation >= generation &&
+      volume.bricks.every(({ node }) => this.#told.has(node)) &&
+      bricks.every((one) => one === undefined);
+    if (phase === 'removing' && isGone) this.records.delete(id);
+  }
+
+  #appoint(volume: Volume): void {
+    const other = volume.bricks.find(({ node }) => this.#told.has(node))?.node;
+    if (other !== undefined) this.change(volume.id, { coordinator: other });
+  }
+
+  daemon(node: NodeName): GlusterDaemon {
+    const refuse = (): Promise<never> => Promise.reject(new Error('not simulated'));
+    return {
+      address: addressOf(node),
+      ensure: async () => undefined,
+      isAlive: () => !this.#away.has(node),
+      inside: (argv) => argv,
+      brickRoot: '/b',
+      died: refuse,
+      stop: refuse,
+    };
+  }
+
+  keeperOf(node: NodeName, step: <T>(work: () => T) => T): BrickKeeper {
+    const { bricks } = this.#disks.get(node) as Disk;
+    return {
+      held: async () => step(() => [...bricks.values()]),
+      ensure: async (wanted) => {
+        if (this.#full.has(node)) throw new SluiceError('refused', 'the pool has no room', '');
+        const key = `${wanted.volume}/${wanted.index}`;
+        const held = { ...wanted, path: `/b/${key}`, mounted: false, fill: null };
+        // Half-made first: the image is there, and nothing is mounted.
+        step(() => this.#did(() => bricks.set(key, held)));
+        return step(() => {
+          bricks.set(key, { ...held, mounted: true });
+          return { ...held, mounted: true };
+        });
+      },
+      remove: async (volume, index) => {
+        const known = this.volumes.has(glusterName(volume));
+        if (known) this.crimes.push('a brick was taken away under a volume');
+        step(() => this.#did(() => bricks.delete(`${volume}/${index}`)));
+      },
+      pool: async () => ({ totalBytes: 0, promisedBytes: 0, freeBytes: 0 }),
+    };
+  }
+
+  gluster(node: NodeName, step: <T>(work: () => T) => T): GlusterCluster {
+    const change = (name: string, with_: Partial<GlusterVolume>): void => {
+      const present = this.volumes.get(name);
+      if (present === undefined) throw new SluiceError('storage_failed', `Volume ${name} does not exist`, '');
+      this.#did(() => this.volumes.set(name, { ...present, ...with_ }));
+    };
+    const requireAll = (bricks: readonly { readonly name: string }[]): void => {
+      const absent = bricks.find(({ name }) => this.#away.has(nodeAt(name)));
+      if (absent !== undefined) throw new SluiceError('storage_failed', `${absent.name} is down`, '');
+    };
+    return {
+      peers: async () =>
+        step(() =>
+          [...this.#peers]
+            .filter((peer) => peer !== node)
+            .map((peer) => ({
+              ...{ address: addressOf(peer), uuid: peer, joined: true, connected: !this.#away.has(peer) },
+            })),
+        ),
+      probe: async (address) => {
+        const peer = nodeAt(address);
+        if (this.#away.has(peer)) throw new SluiceError('storage_failed', 'the peer is down', '');
+        step(() => this.#peers.add(peer).add(node));
+      },
+      detach: async () => undefined,
+      volumes: async () => step(() => [...this.volumes.values()]),
+      create: async (wanted, options) => {
+        const bricks = wanted.bricks.map((name) => ({ name, arbiter: false }));
+        requireAll(bricks);
+        if (!this.#hasBricks(wanted)) this.crimes.push('a volume was made of bricks that are not there');
+        step(() =>
+          this.#did(() =>
+            this.volumes.set(wanted.name, { name: wanted.name, state: 'created', bricks, options: {} }),
+          ),
+        );
+        step(() => change(wanted.name, { options }));
+      },
+      start: async (name) => step(() => change(name, { state: 'started' })),
+      stop: async (name) => step(() => change(name, { state: 'stopped' })),
+      delete: async (name) => {
+        requireAll(this.volumes.get(name)?.bricks ?? []);
+        step(() => this.#did(() => this.volumes.delete(name)));
+      },
+      set: async (name, options) =>
+        step(() => change(name, { options: { ...this.volumes.get(name)?.options, ...options } })),
+      status: async () => [],
+      heal: async () => undefined,
+      healInfo: async () => ({ pending: 0, splitBrain: 0 }),
+    };
+  }
+
+  #hasBricks({ bricks }: NewGlusterVolume): boolean {
+    return bricks.every((name) => {
+      const [, path] = name.split(':');
+      return [...(this.#disks.get(nodeAt(name))?.bricks.values() ?? [])].some(
+        (one) => one.mounted && one.path === path,
+      );
+    });
+  }
+
+  #did(change: () => void): void {
+    this.changes += 1;
+    change();
+  }
+}
+
+function addressOf(node: NodeName): Ipv4 {
+  return `192.0.2.${NODES.indexOf(node) + 1}` as Ipv4;
+}
+
+function nodeAt(place: string): NodeName {
+  return NODES[Number(/^192\.0\.2\.(\d+)/.exec(place)?.[1]) - 1] as NodeName;
+}
