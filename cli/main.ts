@@ -7,6 +7,7 @@ async function main(): Promise<number> {
   if (!isHelp) {
     if (word === 'netd') return (await import('./roles/netd.ts')).netd(rest);
     if (word === 'tagqueue') return (await import('./roles/tagqueue.ts')).tagqueue(rest);
+    if (word === 'storaged') return (await import('./roles/storaged.ts')).storaged(rest);
     if (word === 'server') return (await import('./roles/server.ts')).server(rest);
   }
   return (await import('./commands/tree.ts')).runCommand(process.argv.slice(2));

@@ -15,6 +15,7 @@ export interface NodeFlags {
   readonly uplink?: string | undefined;
   readonly listen?: string | undefined;
   readonly join?: string | undefined;
+  readonly storage?: boolean | undefined;
 }
 
 export interface NodeOptions {
@@ -24,6 +25,8 @@ export interface NodeOptions {
   readonly uplink: IfName | undefined;
   readonly listen: string | undefined;
   readonly join: string | undefined;
+  /** Whether this node keeps bricks; `auto`: where it stands alone. */
+  readonly bricks: Config['storage']['bricks'];
 }
 
 /**
@@ -39,6 +42,7 @@ export function nodeOptions(flags: NodeFlags, config: Config, hostName = os.host
     listen:
       flag(HostPort, flags.listen, '--listen') ?? (flags.join === undefined ? config.listen : undefined),
     join: flag(HostPort, flags.join, '--join') ?? (flags.listen === undefined ? config.join : undefined),
+    bricks: bricksOf(flags, config),
   };
   if (options.listen === undefined || options.join === undefined) return options;
   throw new SluiceError(
@@ -46,6 +50,11 @@ export function nodeOptions(flags: NodeFlags, config: Config, hostName = os.host
     'a machine either runs the server (listen) or joins one (join)',
     'give only one of them',
   );
+}
+
+function bricksOf({ storage }: NodeFlags, config: Config): Config['storage']['bricks'] {
+  if (storage === undefined) return config.storage.bricks;
+  return storage ? 'on' : 'off';
 }
 
 /** @throws SluiceError `invalid_request` when no uplink was named */

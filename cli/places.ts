@@ -12,9 +12,23 @@ export interface Places {
   readonly configNamed: boolean;
 }
 
-export type Daemon = 'server' | 'tagqueue' | 'netd';
+export type Daemon = 'server' | 'tagqueue' | 'netd' | 'storaged';
 /** In the order of starting. */
-export const DAEMONS: readonly Daemon[] = ['server', 'tagqueue', 'netd'];
+export const DAEMONS: readonly Daemon[] = ['server', 'tagqueue', 'netd', 'storaged'];
+
+/** Which of them run on a node. @param joined  whether its server is another machine's; @param storage  whether it can mount volumes */
+export function daemonsOf({
+  joined,
+  storage,
+}: {
+  readonly joined: boolean;
+  readonly storage: boolean;
+}): Daemon[] {
+  return DAEMONS.filter((daemon) => {
+    if (daemon === 'server') return !joined;
+    return daemon !== 'storaged' || storage;
+  });
+}
 
 /** @throws SluiceError `invalid_environment` */
 export function placesOf(env: NodeJS.ProcessEnv): Places {

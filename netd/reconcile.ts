@@ -97,7 +97,7 @@ export async function reconcile(netd: Netd, store: Store, memory: ReconcileMemor
   applyBlockRoutes(plane, planBlockRoutes(blocks, plane.routes()));
   for (const action of actions) if (action.do !== 'route') report.repaired.push(`node: ${action.do}`);
   report.repaired.push(...(await settleEgress(kernel, facts, store)));
-  const guards = JSON.stringify([plane.flows, ...facts.guards]);
+  const guards = JSON.stringify([plane.flows, netd.services(), ...facts.guards]);
   if (memory.rules === undefined || listRules(attach) !== memory.rules || guards !== memory.guards) {
     if (memory.rules !== undefined && guards === memory.guards) report.repaired.push('node: table');
     memory.guards = guards;

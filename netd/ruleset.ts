@@ -50,9 +50,7 @@ export function rulesetScript(input: RulesetInput, endpoints: readonly Endpoint[
     tunnel === undefined
       ? ''
       : `    iifname ${internal} oifname ${tunnel} ip daddr ${internalPool} accept\n    iifname ${tunnel} oifname ${internal} accept\n    iifname ${tunnel} drop\n    oifname ${tunnel} drop\n`;
-  const services = input.services.map(
-    ({ protocol, address, port }) => `ip daddr ${address} ${protocol} dport ${port}`,
-  );
+  const services = serviceWords(input.services);
   // The marks of others stay.
   const others = `0x${(~input.markMask >>> 0).toString(16)}`;
   // Probes bear the whole mask as their mark (model/mark.ts).
@@ -138,6 +136,19 @@ ${guard.egress}    ip saddr ${externalBlock} oifname != ${external} masquerade
   }
 }
 ${endpoints.map((endpoint) => publishScript(table, endpoint)).join('')}`;
+}
+
+/** One match for all addresses of the same ports: every packet to the outside goes past them. */
+function serviceWords(services: readonly Service[]): string[] {
+  const byPorts = new Map<string, Ipv4[]>();
+  for (const { protocol, address, port, lastPort = port } of services) {
+    const ports = `${protocol} dport ${port === lastPort ? port : `${port}-${lastPort}`}`;
+    byPorts.set(ports, [...(byPorts.get(ports) ?? []), address]);
+  }
+  return [...byPorts].map(([ports, all]) => {
+    const addresses = [...new Set(all)].sort();
+    return `ip daddr ${addresses.length === 1 ? addresses[0] : `{ ${addresses.join(', ')} }`} ${ports}`;
+  });
 }
 
 function key({ hostIp, protocol, hostPort }: PublishedPort): string {

@@ -3,13 +3,14 @@ import type { ClusterView } from '../model/cluster.ts';
 import type { PublishedPort } from '../model/endpoint.ts';
 import type { NodeName } from '../model/names.ts';
 import { NODE_B } from '../test/support/samples.ts';
-import { refuseServicePorts, tunnelServices } from './service-ports.ts';
+import { refuseServicePorts, storageServices, tunnelServices } from './service-ports.ts';
 
 const OWN = '192.0.2.1' as Ipv4;
 const OTHER = '192.0.2.2' as Ipv4;
 const SERVICES = [
   { protocol: 'tcp', address: OWN, port: 7070 },
   { protocol: 'udp', address: OWN, port: 4789 },
+  { protocol: 'tcp', address: OWN, port: 49_152, lastPort: 60_999 },
 ] as const;
 const port = (changes: Partial<PublishedPort> = {}): PublishedPort => ({
   ...{ hostPort: 7070, containerPort: 80, protocol: 'tcp', hostIp: null },
@@ -21,6 +22,8 @@ describe('refuseServicePorts', () => {
     ['every address', port()],
     ["the node's address", port({ hostIp: OWN })],
     ['every address, by UDP', port({ protocol: 'udp', hostPort: 4789 })],
+    ['every address, by the first port of a row', port({ hostPort: 49_152 })],
+    ['every address, by the last port of a row', port({ hostPort: 60_999 })],
   ])("refuses the service's port on %s", (_where, taken) => {
     const ask = (): void => refuseServicePorts([port({ hostPort: 80 }), taken], SERVICES, OWN);
     expect(ask).toThrow(expect.objectContaining({ code: 'port_taken' }));
@@ -28,6 +31,7 @@ describe('refuseServicePorts', () => {
 
   it.each<[string, PublishedPort, Ipv4 | undefined]>([
     ['other ports', port({ hostPort: 7071 }), OWN],
+    ['the port behind a row', port({ hostPort: 61_000 }), OWN],
     ['UDP where the service is TCP', port({ protocol: 'udp' }), OWN],
     ['TCP where the service is UDP', port({ hostPort: 4789 }), OWN],
     ['another address of the node', port({ hostIp: OTHER }), OWN],
@@ -51,5 +55,28 @@ describe('tunnelServices', () => {
 
   it('are none as long as the node is not known', () => {
     expect(tunnelServices(undefined, { node, vxlanPort: 4789, flows: true })).toEqual([]);
+  });
+});
+
+describe('storageServices', () => {
+  const nodes = new Map([[NODE_B.node, NODE_B]]);
+  const volume = { bricks: [{ address: OTHER }, { address: OTHER }, { address: OWN }] };
+  const view = (volumes: readonly object[]): ClusterView =>
+    ({ nodes, volumes: new Map(volumes.map((one, n) => [n, one])) }) as unknown as ClusterView;
+
+  it("are glusterd's port on every node, and those of bricks where there are bricks", () => {
+    const glusterd = { protocol: 'tcp', address: NODE_B.uplinkAddress, port: 24_007, lastPort: 24_008 };
+    expect(storageServices(view([]))).toEqual([glusterd]);
+    const bricks = [OTHER, OWN].map((address) => ({
+      protocol: 'tcp',
+      address,
+      port: 49_152,
+      lastPort: 60_999,
+    }));
+    expect(storageServices(view([volume]))).toEqual([glusterd, ...bricks]);
+  });
+
+  it('are none as long as nothing is known', () => {
+    expect(storageServices(undefined)).toEqual([]);
   });
 });

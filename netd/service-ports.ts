@@ -3,6 +3,7 @@ import type { Ipv4 } from '../model/addresses.ts';
 import type { ClusterView } from '../model/cluster.ts';
 import type { PublishedPort } from '../model/endpoint.ts';
 import { SluiceError } from '../model/errors.ts';
+import { BRICK_PORTS, GLUSTERD_PORTS, type PortRange } from '../model/gluster-ports.ts';
 import type { NodeName } from '../model/names.ts';
 import { flowPort } from '../tagqueue/nfqueue/names.ts';
 
@@ -11,6 +12,8 @@ export interface Service {
   readonly protocol: 'tcp' | 'udp';
   readonly address: Ipv4;
   readonly port: number;
+  /** Where it listens at several in a row, the last of them. */
+  readonly lastPort?: number;
 }
 
 /** The tunnels between nodes: whoever got their packets would read what other tenants send. Empty until the node is known. */
@@ -29,6 +32,19 @@ export function tunnelServices(
 }
 
 /**
+ * Gluster's ports: glusterd's on every node, because any may become a storage node; those of bricks where volumes have
+ * some. Containers get to volumes by mounts alone (docs/decisions/0060-storaged.md).
+ */
+export function storageServices(view: Pick<ClusterView, 'nodes' | 'volumes'> | undefined): Service[] {
+  if (view === undefined) return [];
+  const nodes = [...view.nodes.values()].map(({ uplinkAddress }) => uplinkAddress);
+  const bricks = [...view.volumes.values()].flatMap((volume) => volume.bricks.map(({ address }) => address));
+  const listening = (addresses: readonly Ipv4[], { first, last }: PortRange): Service[] =>
+    [...new Set(addresses)].map((address) => ({ protocol: 'tcp', address, port: first, lastPort: last }));
+  return [...listening(nodes, GLUSTERD_PORTS), ...listening(bricks, BRICK_PORTS)];
+}
+
+/**
  * Whoever published one would take over the connections of all nodes. The ruleset leaves such a port with its
  * service in any case; this tells the one who asks.
  *
@@ -44,7 +60,7 @@ export function refuseServicePorts(
   const taken = ports.find(
     ({ protocol, hostPort, hostIp }) =>
       (hostIp ?? own) === own &&
-      here.some((service) => service.protocol === protocol && service.port === hostPort),
+      here.some((service) => service.protocol === protocol && isAmong(hostPort, service)),
   );
   if (taken === undefined) return;
   throw new SluiceError(
@@ -52,4 +68,8 @@ export function refuseServicePorts(
     `${taken.protocol} port ${taken.hostPort} of this node is the cluster's own`,
     'choose another host port',
   );
+}
+
+function isAmong(port: number, { port: first, lastPort: last = first }: Service): boolean {
+  return port >= first && port <= last;
 }

@@ -143,11 +143,11 @@ second_kernel() {
 # is restarted. An option that no daemon knows ends it as soon as it has loaded everything.
 warm_cache() {
   local stamp=build/.warm daemon
-  if [[ -f $stamp && -z $(find cli cni linux model netd orchestrator qos store tagqueue -name '*.ts' -newer "$stamp" -print -quit) ]]; then
+  if [[ -f $stamp && -z $(find cli cni linux model netd orchestrator qos storaged store tagqueue -name '*.ts' -newer "$stamp" -print -quit) ]]; then
     say cache 'already there'
     return
   fi
-  for daemon in server tagqueue netd; do
+  for daemon in server tagqueue netd storaged; do
     bin/sluice "$daemon" --only-load >/dev/null 2>&1 || [[ $? == 2 ]] || fail "sluice $daemon does not start"
   done
   touch "$stamp"

@@ -1,5 +1,6 @@
 /** Brings what this node has of volumes to what is wanted, round by round, and remembers what came of it for the reports. */
 import type { Ipv4 } from '../model/addresses.ts';
+import type { NodeView } from '../model/cluster-changes.ts';
 import { asSluiceError, type SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
 import type { NodeName } from '../model/names.ts';
@@ -23,7 +24,7 @@ export interface KeeperWorld {
   readonly node: NodeName;
   readonly parts: StorageParts;
   /** undefined: nothing is known yet. */
-  volumes(): ReadonlyMap<VolumeId, Volume> | undefined;
+  view(): Pick<NodeView, 'revision' | 'volumes'> | undefined;
   /** What other nodes have told the server of the bricks of a volume. @throws SluiceError `unreachable` */
   told(volume: Volume): Promise<readonly (BrickReport | undefined)[]>;
   optionsOf(volume: Volume, address: Ipv4 | undefined): GlusterOptions;
@@ -67,6 +68,7 @@ export class StorageKeeper {
   /** Up to which generation Gluster has what is wanted. */
   readonly #settled = new Map<VolumeId, number>();
   #observed: Observed = { bricks: [], gluster: undefined };
+  #revision = 0;
   #last: Promise<void> = Promise.resolve();
   #queued = false;
   #wake: NodeJS.Timeout | undefined;
@@ -99,8 +101,13 @@ export class StorageKeeper {
     await this.#last;
   }
 
+  /** Up to which revision of the cluster what it tells is the answer. */
+  revision(): number {
+    return this.#revision;
+  }
+
   bricks(): BrickReport[] {
-    const volumes = this.#world.volumes() ?? new Map<VolumeId, Volume>();
+    const volumes = this.#volumes();
     const { node } = this.#world;
     return [...volumes.values()].flatMap((volume) =>
       volume.bricks.flatMap((brick, index): BrickReport[] => {
@@ -122,7 +129,7 @@ export class StorageKeeper {
 
   /** Without what takes asking the bricks' processes (volume-watch.ts). */
   volumes(): GlusterReport[] {
-    const all = [...(this.#world.volumes()?.values() ?? [])];
+    const all = [...this.#volumes().values()];
     return all
       .filter(({ coordinator }) => coordinator === this.#world.node)
       .flatMap((volume) => this.#volumeReport(volume) ?? []);
@@ -134,6 +141,11 @@ export class StorageKeeper {
     const why = failure?.error.message ?? null;
     if (failure !== undefined && (volume.phase === 'creating' || state === undefined))
       return { volume: volume.id, generation: volume.generation, state: 'failed', why };
+    if (state === undefined && volume.phase === 'removing')
+      return {
+        ...{ volume: volume.id, generation: 0, state: 'failed' },
+        why: 'glusterd has not told of it yet',
+      };
     if (state === undefined || (state === 'absent' && volume.phase === 'creating')) return undefined;
     const lost = state === 'absent' && volume.phase === 'ready' ? 'Gluster does not know it any more' : null;
     return { volume: volume.id, generation: this.#settled.get(volume.id) ?? 0, state, why: why ?? lost };
@@ -141,7 +153,7 @@ export class StorageKeeper {
 
   /** Those that have started, by this node's coordination. */
   coordinated(): Coordinated[] {
-    const all = this.#world.volumes() ?? new Map<VolumeId, Volume>();
+    const all = this.#volumes();
     return [...all.values()].flatMap((volume) => {
       const present = this.#presentOf(volume);
       const ours = volume.coordinator === this.#world.node && present?.state === 'started';
@@ -163,6 +175,10 @@ export class StorageKeeper {
     const { open } = this.#world.parts;
     if (open.bricks === undefined || this.#observed.bricks.length === 0) return;
     this.#observed = { ...this.#observed, bricks: await open.bricks.held() };
+  }
+
+  #volumes(): ReadonlyMap<VolumeId, Volume> {
+    return this.#world.view()?.volumes ?? new Map<VolumeId, Volume>();
   }
 
   #presentOf({ id }: Volume): GlusterVolume | undefined {
@@ -198,11 +214,14 @@ export class StorageKeeper {
 
   async #settleAll(): Promise<void> {
     const { node, parts, log } = this.#world;
-    const volumes = this.#world.volumes();
-    if (volumes === undefined) return;
+    const { volumes, revision } = this.#world.view() ?? {};
+    if (volumes === undefined || revision === undefined) return;
     this.#forgetGone(volumes);
     const ours = [...volumes.values()].filter((volume) => concerns(volume, node));
-    if (ours.length === 0 && parts.open.gluster === undefined) return;
+    if (ours.length === 0 && parts.open.gluster === undefined) {
+      this.#revision = revision;
+      return;
+    }
     if (ours.length > 0) await this.#open(ours);
     let waits = false;
     for (let turn = 0; turn < MOST_TURNS; turn += 1) {
@@ -216,6 +235,7 @@ export class StorageKeeper {
       for (const [id, actions] of due) await this.#act(volumes.get(id), actions);
       this.#world.news();
     }
+    this.#revision = revision;
     const strays = strayBricks(volumes, this.#observed.bricks).map(
       ({ volume, index }) => `${volume}/${index}`,
     );

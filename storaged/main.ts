@@ -69,7 +69,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
   const containers = knowContainers(netd, path.join(runDir, 'storage', 'containers.json'));
   const keeper = new StorageKeeper({
     ...{ node, parts, checkpoint, log },
-    volumes: () => view()?.volumes,
+    view,
     told: (volume) => toldOf(server, volume),
     optionsOf: (volume, own) => options.optionsOf(volume, hostsOf(volume, view()), own),
     news: () => reporter.nudge(),
@@ -82,7 +82,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
     signal,
     log,
   );
-  const picture = createPicture({ parts, keeper, watch, view, address: options.address });
+  const picture = createPicture({ parts, keeper, watch, address: options.address });
   const reporter = reportStorage(server, node, () => picture.report(), signal, log);
   const limits = heldLimits(() => parts.open.mounts, changed);
   const upkeep = keepMounts({

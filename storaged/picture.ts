@@ -1,6 +1,5 @@
 /** How storage is on this node, put together from its parts: for the server, for `sluice status`, for Prometheus. */
 import type { Ipv4 } from '../model/addresses.ts';
-import type { NodeView } from '../model/cluster-changes.ts';
 import type { NodeName } from '../model/names.ts';
 import type { MountReport, StorageReport, VolumeReport } from '../model/volume-report.ts';
 import type { StorageKeeper } from './keeper.ts';
@@ -11,7 +10,6 @@ export interface PictureWorld {
   readonly parts: StorageParts;
   readonly keeper: StorageKeeper;
   readonly watch: VolumeWatch;
-  view(): NodeView | undefined;
   address(): Ipv4 | undefined;
 }
 
@@ -25,7 +23,7 @@ export interface Picture {
 }
 
 export function createPicture(world: PictureWorld): Picture {
-  const { parts, keeper, watch, view } = world;
+  const { parts, keeper, watch } = world;
   /** A node that had something goes on to say that it has nothing. */
   let spoken = false;
 
@@ -33,7 +31,7 @@ export function createPicture(world: PictureWorld): Picture {
     const bricks = await parts.bricks();
     await keeper.refreshBricks();
     return {
-      revision: view()?.revision ?? 0,
+      revision: keeper.revision(),
       pool: (await bricks?.pool()) ?? null,
       address: world.address() ?? null,
       bricks: keeper.bricks(),

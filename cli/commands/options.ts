@@ -47,6 +47,7 @@ interface NodeWords {
   readonly uplink?: string;
   readonly listen?: string;
   readonly join?: string;
+  readonly storage?: boolean;
 }
 
 /** The options of a node that daemons and `up` take. */
@@ -69,5 +70,9 @@ export function nodeFlags<T>(yargs: Argv<T>): Argv<T & NodeWords> {
       type: 'string',
       describe: 'Belong to the cluster of this server, HOST:PORT',
       conflicts: 'listen',
+    })
+    .option('storage', {
+      type: 'boolean',
+      describe: 'Keep bricks of shared volumes here (default: a machine that stands alone does)',
     }) as unknown as Argv<T & NodeWords>;
 }

@@ -3,7 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
 import { show, table } from '../output.ts';
 import { placesOf } from '../places.ts';
-import { type FenceStatus, type GuardStatus, type NodeStatus, nodeStatus } from '../supervisor/status.ts';
+import {
+  type FenceStatus,
+  type GuardStatus,
+  type NodeStatus,
+  nodeStatus,
+  type StorageStatus,
+} from '../supervisor/status.ts';
 import { nodePlaces } from '../supervisor/up-file.ts';
 import type { Command } from './command.ts';
 import type { Common } from './options.ts';
@@ -41,7 +47,7 @@ function exitCodeOf({ ready, daemons }: NodeStatus): number {
   return daemons.some(({ up }) => up) ? 6 : 5;
 }
 
-function textOf({ node, ready, daemons, fence, guard }: NodeStatus): string {
+function textOf({ node, ready, daemons, fence, guard, storage }: NodeStatus): string {
   const rows = daemons.map((one) => [
     one.daemon,
     one.up ? 'up' : 'down',
@@ -54,6 +60,7 @@ function textOf({ node, ready, daemons, fence, guard }: NodeStatus): string {
     table(['daemon', 'process', 'state', 'reason'], rows, ''),
     ...(fence === null ? [] : fenceLines(fence)),
     ...(guard === null ? [] : guardLines(guard)),
+    ...(storage === null ? [] : storageLines(storage)),
     ...hints.map((hint) => `  → ${hint}`),
   ].join('\n');
 }
@@ -63,6 +70,17 @@ function guardLines({ tenants, ready, refusedLately }: GuardStatus): string[] {
   if (tenants === 0) return [];
   const state = ready ? '' : ', NOT JUDGING: nothing new of theirs gets out';
   return [`guard: tenants with rules ${tenants}, flows refused in the last minute ${refusedLately}${state}`];
+}
+
+/** Where there is nothing of volumes there is nothing to tell. */
+function storageLines({ keepsBricks, gluster, bricks, mounts, broken, problem }: StorageStatus): string[] {
+  if (bricks === 0 && mounts === 0 && gluster !== 'down') return [];
+  const here = keepsBricks ? `bricks ${bricks}, ` : '';
+  const dead = broken === 0 ? '' : ` (${broken} without a client, about to get another)`;
+  return [
+    `shared volumes: ${here}mounts ${mounts}${dead}, Gluster ${gluster}`,
+    ...(problem === null ? [] : [`  ${problem}`]),
+  ];
 }
 
 /** A node that stands alone has nobody to prove its fence against. */

@@ -11,7 +11,7 @@ import { nodeFlags, type Root } from './options.ts';
 const NODE: readonly Entry[] = [
   {
     name: 'up',
-    describe: 'Run a node: server, tagqueue and netd under one supervisor',
+    describe: 'Run a node: server, tagqueue, netd and storaged under one supervisor',
     load: async () => (await import('./up.ts')).up,
   },
   {
@@ -171,7 +171,12 @@ const STRINGS = {
 
 /** For their help only: running them is cli/main.ts's business. */
 function addDaemons(root: Root): void {
-  const what = { server: "the cluster's API", tagqueue: 'the fence', netd: "this node's network" };
+  const what = {
+    server: "the cluster's API",
+    tagqueue: 'the fence',
+    netd: "this node's network",
+    storaged: 'shared volumes',
+  };
   for (const daemon of DAEMONS) {
     root.command(daemon, `Run one daemon in the foreground: ${what[daemon]}`, nodeFlags);
   }

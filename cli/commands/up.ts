@@ -13,6 +13,7 @@ interface UpFlags extends Changing {
   readonly uplink?: string;
   readonly listen?: string;
   readonly join?: string;
+  readonly storage?: boolean;
   readonly token?: string;
 }
 

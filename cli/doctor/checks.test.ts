@@ -19,7 +19,7 @@ const link = (fields: object): Link =>
 const room = { bytes: 2 ** 40, files: 1e6 };
 const stopped: NodeStatus = {
   ...{ ready: false, node: null, pid: null, daemons: [] },
-  ...{ fence: null, guard: null, plane: null },
+  ...{ fence: null, guard: null, storage: null, plane: null },
 };
 const daemon = (fields: object): NodeStatus['daemons'][number] => ({
   ...{ daemon: 'netd', up: true, ready: true, reason: null, hint: null, version: '1.0.0' },

@@ -70,6 +70,7 @@ interface RoleFlags {
   readonly uplink?: string;
   readonly listen?: string;
   readonly join?: string;
+  readonly storage?: boolean;
   readonly supervised: boolean;
 }
 
@@ -78,6 +79,7 @@ function parseFlags(daemon: Daemon, args: readonly string[]): RoleFlags {
   try {
     const { values } = parseArgs({
       args: [...args],
+      allowNegative: true,
       options: {
         node: text,
         zone: text,
@@ -85,6 +87,7 @@ function parseFlags(daemon: Daemon, args: readonly string[]): RoleFlags {
         uplink: text,
         listen: text,
         join: text,
+        storage: { type: 'boolean' },
         supervised: { type: 'boolean', default: false },
       },
     });

@@ -12,6 +12,7 @@ const input: ChangesInput = {
   plane: 'ebpf',
   gear: 'packets',
   places: { runDir: '/r', stateDir: '/s', configFile: '/c', configNamed: false },
+  storage: { volumes: false, bricks: false, network: 'private', pool: '/s/storage/pool' },
   observed: { links: [], addresses: [], routes: [], settings: new Map([['net/ipv4/ip_forward', '0']]) },
 };
 const texts = (changed: Partial<ChangesInput> = {}): string[] =>
@@ -50,6 +51,22 @@ describe('changesOf', () => {
     const flows = texts({ plane: 'nfqueue', gear: 'flows' });
     expect(flows).toContain('nftables table ip mangle, chain SLUICE-a-flow (iptables)');
     expect(flows).toContain('listen UDP 4790 (sg-a), for other nodes');
+  });
+
+  it('says what the first volume will start, and the ports that Gluster has in a cluster', () => {
+    expect(texts().join('\n')).not.toContain('glusterd');
+    const alone = texts({
+      storage: { volumes: true, bricks: true, network: 'private', pool: '/s/storage/pool' },
+    });
+    expect(alone.join('\n')).toMatch(
+      /program with the first volume: glusterd in network and mount namespaces/,
+    );
+    expect(alone.join('\n')).toMatch(/images in \/s\/storage\/pool/);
+    expect(alone.join('\n')).not.toContain('24007');
+    const clustered = texts({
+      storage: { ...input.storage, volumes: true, bricks: true, network: 'uplink' },
+    });
+    expect(clustered.join('\n')).toMatch(/listen TCP 24007-24008 and 49152-/);
   });
 
   it('names the listening socket, and no server on a machine that joins', () => {

@@ -4,6 +4,7 @@ import { type Cidr, cidrNth, cidrPrefix } from '../../model/addresses.ts';
 import type { Config } from '../../model/config.ts';
 import type { Side } from '../../model/endpoint.ts';
 import { FENCE_PROBE_PORT } from '../../model/fence-probe.ts';
+import { GLUSTER_PORTS, portText } from '../../model/gluster-ports.ts';
 import type { IfName, NodeName } from '../../model/names.ts';
 import { type NodeFacts, nodeFacts } from '../../netd/facts.ts';
 import { flowsTable } from '../../netd/flow-limits.ts';
@@ -12,7 +13,8 @@ import { bridgeSettings, type NodeAction, type ObservedNode, planNode } from '..
 import { GUARD_CHAIN } from '../../tagqueue/guard/chain.ts';
 import { chainNames, fenceTable, flowPort, flowTunnel } from '../../tagqueue/nfqueue/names.ts';
 import { pinDirectoryOf } from '../../tagqueue/pins.ts';
-import { DAEMONS, type Places, socketOf } from '../places.ts';
+import { daemonsOf, type Places, socketOf } from '../places.ts';
+import type { StorageChoice } from '../storage-choice.ts';
 
 export interface Change {
   readonly kind: 'interface' | 'sysctl' | 'nftables' | 'route' | 'program' | 'mount' | 'file' | 'listen';
@@ -30,6 +32,7 @@ export interface ChangesInput {
   readonly plane: 'ebpf' | 'nfqueue';
   readonly gear: Config['tagqueue']['gear'];
   readonly places: Places;
+  readonly storage: StorageChoice & { readonly pool: string };
   readonly observed: ObservedNode;
 }
 
@@ -48,6 +51,7 @@ export function changesOf(input: ChangesInput): Change[] {
     { kind: 'nftables', what: `table ip ${flowsTable(facts.table)}` },
     { kind: 'nftables', what: `table ip ${GUARD_CHAIN.table}, chain ${GUARD_CHAIN.name} (iptables)` },
     ...(input.plane === 'ebpf' ? ebpfPlane(input) : nfqueuePlane(input)),
+    ...storageOf(input),
     ...files(input),
     {
       kind: 'listen',
@@ -191,8 +195,28 @@ function nfqueuePlane({ node, gear, network: { vxlanPort } }: ChangesInput): Cha
   ];
 }
 
-function files({ places, join }: ChangesInput): Change[] {
-  const daemons = DAEMONS.filter((daemon) => daemon !== 'server' || join === undefined);
+/** Nothing of it is there before the first brick or mount. */
+function storageOf({ storage }: ChangesInput): Change[] {
+  if (!storage.volumes) return [];
+  const where = storage.network === 'private' ? 'network and mount namespaces' : 'a mount namespace';
+  const gluster: Change = {
+    kind: 'program',
+    what: `with the first volume: glusterd in ${where} of its own, and a client for each container that mounts one`,
+  };
+  if (!storage.bricks) return [gluster];
+  const ports = `TCP ${GLUSTER_PORTS.map(portText).join(' and ')} on the uplink, for the other nodes' Gluster`;
+  return [
+    gluster,
+    {
+      kind: 'mount',
+      what: `with the first volume: a loop device and XFS for each brick, images in ${storage.pool}`,
+    },
+    ...(storage.network === 'private' ? [] : [{ kind: 'listen', what: ports } as const]),
+  ];
+}
+
+function files({ places, join, storage }: ChangesInput): Change[] {
+  const daemons = daemonsOf({ joined: join !== undefined, storage: storage.volumes });
   const kept =
     join === undefined
       ? 'server.sqlite, server.pem, netd.sqlite, tagqueue.sqlite, tagqueue.json'
@@ -200,6 +224,6 @@ function files({ places, join }: ChangesInput): Change[] {
   return [
     ...daemons.map((daemon): Change => ({ kind: 'file', what: socketOf(places, daemon) })),
     { kind: 'file', what: `${places.runDir}/up.json` },
-    { kind: 'file', what: `${places.stateDir}: ${kept}` },
+    { kind: 'file', what: `${places.stateDir}: ${kept}${storage.volumes ? ', storaged.sqlite' : ''}` },
   ];
 }

@@ -18,6 +18,7 @@ import type { NodeOptions } from '../node-options.ts';
 import { show, table } from '../output.ts';
 import type { Places } from '../places.ts';
 import { uplinkAddress } from '../roles/uplink-address.ts';
+import { poolOf, storageChoice } from '../storage-choice.ts';
 import { changesOf } from './changes.ts';
 import { readableLine } from './log-lines.ts';
 import { up } from './up.ts';
@@ -36,7 +37,8 @@ export interface UpRequest extends Omit<NodeOptions, 'uplink'> {
  * @throws SluiceError `refused` when the machine does not fit, before anything is changed
  */
 export async function runUpFor(request: UpRequest): Promise<number> {
-  const { node, zone, labels, uplink, listen, join, places, config, token } = request;
+  const { node, zone, labels, uplink, listen, join, bricks, places, config, token } = request;
+  const storage = storageChoice(request);
   const findings = machineFindings(await observeMachine(request));
   const failed = findings.filter(({ level }) => level === 'fail');
   if (failed.length > 0) throw unfit(failed);
@@ -47,7 +49,7 @@ export async function runUpFor(request: UpRequest): Promise<number> {
   for (const { id, level, found, advice } of findings)
     if (level === 'warn') log.warn({ check: id, advice }, found);
   const signal = stopSignal();
-  const self = { node, zone, labels, uplink, uplinkAddress: address, listen, join };
+  const self = { node, zone, labels, uplink, uplinkAddress: address, listen, join, bricks, storage };
   return up({ ...self, places, token, onLine, log, signal });
 }
 
@@ -57,15 +59,8 @@ function unfit(failed: readonly Finding[]): SluiceError {
   return new SluiceError('refused', [`this machine cannot be a node: ${first}`, ...rest].join('\n'), hints);
 }
 
-async function showChanges({
-  node,
-  uplink: name,
-  listen,
-  join,
-  places,
-  config,
-  json,
-}: UpRequest): Promise<number> {
+async function showChanges(request: UpRequest): Promise<number> {
+  const { node, uplink: name, listen, join, places, config, json } = request;
   const observed = await observe();
   const uplink = observed.links.find((link) => link.name === name);
   if (uplink === undefined)
@@ -75,7 +70,10 @@ async function showChanges({
   const { network, tagqueue } = config;
   const plane = await planeHere(tagqueue.plane);
   const { gear } = tagqueue;
-  const changes = changesOf({ node, uplink, listen, join, network, plane, gear, places, observed });
+  const changes = changesOf({
+    ...{ node, uplink, listen, join, network, plane, gear, places, observed },
+    storage: { ...storageChoice(request), pool: poolOf(places, config.storage) },
+  });
   const rows = changes.map(({ kind, what }) => [kind, what]);
   show(json, { dryRun: true, node, changes }, () =>
     table(['kind', 'would be'], rows, 'nothing would change'),

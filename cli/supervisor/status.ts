@@ -6,7 +6,7 @@ import { isThere } from '../../linux/directories.ts';
 import { isAlive } from '../../linux/process.ts';
 import { asSluiceError } from '../../model/errors.ts';
 import type { GuardStatus as Guard } from '../../tagqueue/guard/guard.ts';
-import { DAEMONS, type Daemon, type Places, socketOf } from '../places.ts';
+import { type Daemon, daemonsOf, type Places, socketOf } from '../places.ts';
 import { readUpRecord } from './up-file.ts';
 
 export interface DaemonStatus {
@@ -31,6 +31,16 @@ export interface FenceStatus {
 /** Tenants with rules, whether their new flows are judged, and how many flows were refused in the last minute. */
 export type GuardStatus = Pick<Guard, 'tenants' | 'ready' | 'refusedLately'>;
 
+/** Shared volumes, as storaged tells it. */
+export interface StorageStatus {
+  readonly keepsBricks: boolean;
+  readonly gluster: string;
+  readonly bricks: number;
+  readonly mounts: number;
+  readonly broken: number;
+  readonly problem: string | null;
+}
+
 export interface NodeStatus {
   readonly ready: boolean;
   /** null when nothing tells. */
@@ -42,6 +52,8 @@ export interface NodeStatus {
   readonly fence: FenceStatus | null;
   /** null when tagqueue does not answer. */
   readonly guard: GuardStatus | null;
+  /** null when storaged does not answer, or does not run here. */
+  readonly storage: StorageStatus | null;
   /** What enforces the fence; null when tagqueue does not answer. */
   readonly plane: string | null;
 }
@@ -61,6 +73,7 @@ export async function nodeStatus(places: Places): Promise<NodeStatus> {
     daemons: answers.map(({ status }) => status),
     fence: answers.map(({ fence }) => fence).find((fence) => fence !== undefined) ?? null,
     guard: answers.map(({ guard }) => guard).find((guard) => guard !== undefined) ?? null,
+    storage: answers.map(({ storage }) => storage).find((storage) => storage !== undefined) ?? null,
     plane: answers.map(({ plane }) => plane).find((plane) => plane !== undefined) ?? null,
   };
 }
@@ -68,13 +81,14 @@ export async function nodeStatus(places: Places): Promise<NodeStatus> {
 /** Without a supervisor's word: a machine that has joined a cluster runs no server. */
 function expectedDaemons(places: Places): readonly Daemon[] {
   const joined = readCredential(places.stateDir) !== undefined && !isThere(socketOf(places, 'server'));
-  return joined ? DAEMONS.filter((daemon) => daemon !== 'server') : DAEMONS;
+  return daemonsOf({ joined, storage: isThere(socketOf(places, 'storaged')) });
 }
 
 interface Answer {
   readonly node: string | undefined;
   readonly fence: FenceStatus | undefined;
   readonly guard: GuardStatus | undefined;
+  readonly storage: StorageStatus | undefined;
   readonly plane: string | undefined;
   readonly status: DaemonStatus;
 }
@@ -88,6 +102,7 @@ interface Told {
   readonly hint?: string;
   readonly probes?: FenceStatus;
   readonly guard?: GuardStatus;
+  readonly storage?: StorageStatus;
   readonly plane?: string;
   readonly problem?: { readonly detail: string; readonly hint: string };
 }
@@ -96,12 +111,13 @@ async function ask(places: Places, daemon: Daemon): Promise<Answer> {
   const client = localClient(socketOf(places, daemon), { timeoutMs: ANSWER_WITHIN_MS });
   try {
     const told = (await client.request('GET', '/v1/status')) as Told;
-    const { node, probes: fence, guard, plane } = told;
-    return { node, fence, guard, plane, status: statusOf(daemon, told) };
+    const { node, probes: fence, guard, storage, plane } = told;
+    return { node, fence, guard, storage, plane, status: statusOf(daemon, told) };
   } catch (thrown) {
     const { message, hint } = asSluiceError(thrown);
     const status = { daemon, up: false, ready: false, reason: message, hint, version: null };
-    return { node: undefined, fence: undefined, guard: undefined, plane: undefined, status };
+    const nothing = { node: undefined, fence: undefined, guard: undefined, storage: undefined };
+    return { ...nothing, plane: undefined, status };
   } finally {
     client.close();
   }

@@ -12,7 +12,7 @@ export interface UninstallReport extends DownReport {
 
 /** A directory may have been named by mistake: only files that we write are removed. */
 const OURS =
-  /^(?:(?:server|netd|tagqueue)\.(?:sqlite(?:-wal|-shm|-journal)?|pem|json)|node\.json|.+\.\d+\.new)$/;
+  /^(?:(?:server|netd|tagqueue|storaged)\.(?:sqlite(?:-wal|-shm|-journal)?|pem|json)|node\.json|.+\.\d+\.new)$/;
 
 export async function uninstall(node: NodeName, places: Places): Promise<UninstallReport> {
   const report = await down(node, places);

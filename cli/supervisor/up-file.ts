@@ -16,7 +16,7 @@ export const UpRecord = z.object({
   stateDir: z.string(),
   /** HOST:PORT where the cluster's server listens; null: only this machine can ask it. */
   server: z.string().nullable(),
-  daemons: z.array(z.enum(['server', 'tagqueue', 'netd'])),
+  daemons: z.array(z.enum(['server', 'tagqueue', 'netd', 'storaged'])),
   /** ISO 8601, UTC. */
   started: z.string(),
 });

@@ -11,7 +11,8 @@ import type { Log } from '../../model/log.ts';
 import type { IfName } from '../../model/names.ts';
 import { daemonRuns } from '../daemon-lock.ts';
 import type { NodeOptions } from '../node-options.ts';
-import { DAEMONS, type Daemon, type Places } from '../places.ts';
+import { type Daemon, daemonsOf, type Places } from '../places.ts';
+import type { StorageChoice } from '../storage-choice.ts';
 import { ROOT } from '../version.ts';
 import { nodeStatus } from './status.ts';
 import { type Supervised, supervise } from './supervise.ts';
@@ -21,6 +22,7 @@ export interface UpOptions extends Omit<NodeOptions, 'uplink'> {
   readonly places: Places;
   readonly uplink: IfName;
   readonly uplinkAddress: Ipv4;
+  readonly storage: StorageChoice;
   /** A join token; needed the first time only. */
   readonly token: string | undefined;
   /** One line of a daemon's log. */
@@ -44,7 +46,7 @@ export async function up(options: UpOptions): Promise<number> {
     const { uplinkAddress, token } = options;
     await joinCluster({ server: join, token, node, uplinkAddress, stateDir: places.stateDir });
   }
-  const daemons = DAEMONS.filter((daemon) => daemon !== 'server' || join === undefined);
+  const daemons = daemonsOf({ joined: join !== undefined, storage: options.storage.volumes });
   await predecessorsGone(places, daemons, signal);
   record(options, daemons);
   const ended = Promise.withResolvers<number>();
@@ -59,12 +61,13 @@ export async function up(options: UpOptions): Promise<number> {
 }
 
 function startDaemon(options: UpOptions, daemon: Daemon, end: (exitCode: number) => void): Supervised {
-  const { node, zone, labels, uplink, listen, join, log, onLine } = options;
+  const { node, zone, labels, uplink, listen, join, bricks, log, onLine } = options;
   const args = ['--supervised', '--node', node, '--uplink', uplink];
   if (zone !== undefined) args.push('--zone', zone);
   for (const [key, value] of Object.entries(labels)) args.push('--label', `${key}=${value}`);
   if (listen !== undefined) args.push('--listen', listen);
   if (join !== undefined) args.push('--join', join);
+  if (bricks !== 'auto') args.push(bricks === 'on' ? '--storage' : '--no-storage');
   return supervise({
     daemon,
     script: path.join(ROOT, 'cli', 'main.ts'),

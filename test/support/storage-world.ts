@@ -53,7 +53,7 @@ class Run {
     });
     this.keeper = new StorageKeeper({
       ...{ node, parts, log: silentLog, checkpoint: () => step(() => undefined), news: () => undefined },
-      volumes: () => world.records,
+      view: () => ({ revision: 1, volumes: world.records }),
       told: async ({ id, bricks }) => bricks.map((brick, index) => world.reportOf(brick.node, id, index)),
       optionsOf: ({ hosts }) => ({ 'auth.allow': hosts.join(',') || 'nobody' }),
       now: () => world.now,
