@@ -1,7 +1,9 @@
 /** A node's limits through anything that can befall it: when all switches are over, every field is what it was. */
 import fc from 'fast-check';
-import type { CgroupField, LimitField } from '../../model/limits.ts';
-import type { ContainerId } from '../../model/names.ts';
+import { type CgroupField, type LimitField, VOLUME_FIELDS } from '../../model/limits.ts';
+import { type HeldMount, UNLIMITED_VOLUME } from '../../model/mount-limits.ts';
+import type { ContainerId, TenantName } from '../../model/names.ts';
+import { emptyPlan } from '../../model/plan.ts';
 import type { Change, Switch } from '../../model/switch.ts';
 import type { CgroupLimits } from '../../qos/contract.ts';
 import { aSwitch, HOUR, NOON, SimulatedNode } from '../support/limits-world.ts';
@@ -24,6 +26,9 @@ const NAMED: readonly LimitField[] = [
   'block.write',
   'net.external.in',
   'net.internal.out',
+  'volume.read',
+  'volume.writeOps',
+  'tenant.volume.write',
 ];
 
 const anyChange: fc.Arbitrary<Change> = fc.oneof(
@@ -59,9 +64,18 @@ const anyEvent = fc.oneof(
   fc.record({ kind: fc.constant('again' as const), n: fc.nat(2) }),
   fc.record({ kind: fc.constant('refuse' as const), field: fc.constantFrom('memory', 'pids', 'cpu') }),
   fc.record({ kind: fc.constant('refuseRates' as const) }),
+  fc.record({ kind: fc.constant('refuseMount' as const), n: fc.nat(2) }),
+  fc.record({ kind: fc.constant('storaged' as const), isUp: fc.boolean() }),
+  fc.record({ kind: fc.constant('client' as const), n: fc.nat(2), lives: fc.boolean() }),
+  fc.record({
+    kind: fc.constant('driftMount' as const),
+    n: fc.nat(2),
+    field: fc.constantFrom(...VOLUME_FIELDS),
+  }),
   fc.record({ kind: fc.constant('use' as const), memory: fc.constantFrom(0, 48 * MIB, 100 * MIB) }),
 );
 type Event = typeof anyEvent extends fc.Arbitrary<infer T> ? T : never;
+type MountEvent = Extract<Event, { kind: 'refuseMount' | 'storaged' | 'client' | 'driftMount' }>;
 
 const runtimeOf = (id: ContainerId): CgroupLimits => RUNTIME[CONTAINERS.indexOf(id)] ?? {};
 let boots = 1;
@@ -78,8 +92,10 @@ async function befall(node: SimulatedNode, event: Event): Promise<void> {
       return node.pass(0, event.ms);
     case 'kill':
       node.kernel.dieAfterWrite = event.midway;
+      node.storaged.dieAfterWrite = event.midway;
       await node.round().catch(() => undefined);
       node.kernel.dieAfterWrite = false;
+      node.storaged.dieAfterWrite = false;
       return node.restart();
     case 'reboot':
       boots += 1;
@@ -100,7 +116,34 @@ async function befall(node: SimulatedNode, event: Event): Promise<void> {
       return undefined;
     case 'refuseRates':
       node.kernel.refusesRates = true;
+      return undefined;
+    default:
+      return befallMounts(node.storaged, event);
   }
+}
+
+function befallMounts(storaged: SimulatedNode['storaged'], event: MountEvent): void {
+  const all = [...storaged.mounts.values()];
+  const at = (n: number): HeldMount => all[n]!;
+  switch (event.kind) {
+    case 'refuseMount':
+      storaged.refuses.add(at(event.n).id);
+      break;
+    case 'storaged':
+      storaged.isUp = event.isUp;
+      break;
+    case 'client': {
+      const { id, held, replaced } = at(event.n);
+      if (!event.lives) storaged.change(id, { held: null });
+      else if (held === null) storaged.change(id, { held: UNLIMITED_VOLUME, replaced: replaced + 1 });
+      break;
+    }
+    case 'driftMount': {
+      const { id, held } = at(event.n);
+      if (held !== null) storaged.change(id, { held: { ...held, [event.field]: 77 } });
+    }
+  }
+  storaged.tell();
 }
 
 const idOf = (n: number): Switch['id'] => `sw-0000000${n}` as Switch['id'];
@@ -121,14 +164,23 @@ async function start(): Promise<SimulatedNode> {
   const node = await SimulatedNode.start();
   for (const [n, id] of CONTAINERS.entries())
     node.attach(anEndpoint(n, { bandwidth: { ingressRate: 1_000_000 * (n + 1) } }), runtimeOf(id));
+  const plan = emptyPlan('blue' as TenantName);
+  node.plan({ ...plan, container: { 'volume.writeOps': 100 }, share: { 'tenant.volume.write': 70_000_000 } });
+  // The last is of a container that is not attached.
+  for (const [n, id] of [...CONTAINERS.slice(0, 2), 'c9' as ContainerId].entries()) {
+    node.volume(n, n === 0 ? {} : { 'volume.read': 1_000_000 * n });
+    node.storaged.mount(n, id, {}, n === 1 ? { 'volume.write': 5_000_000 } : {});
+  }
   await node.round();
   return node;
 }
 
 /** Everything that the kernel holds. */
-function heldBy({ kernel }: SimulatedNode): object {
+function heldBy({ kernel, storaged }: SimulatedNode): object {
   const ports = [...kernel.rates.ports].sort((a, b) => (a.hostIf < b.hostIf ? -1 : 1));
-  return { groups: Object.fromEntries(kernel.groups), ports, tenants: kernel.rates.tenants };
+  const mounts = [...storaged.mounts.values()].map(({ id, held }) => [id, held]);
+  const shares = Object.fromEntries(storaged.shares);
+  return { groups: Object.fromEntries(kernel.groups), ports, tenants: kernel.rates.tenants, mounts, shares };
 }
 
 it('is field by field what it was, once all switches are over', async () => {
@@ -150,6 +202,9 @@ it('is field by field what it was, once all switches are over', async () => {
         node.kernel.refuses.clear();
         node.kernel.refusesRates = false;
         node.kernel.used = 0;
+        node.storaged.refuses.clear();
+        node.storaged.isUp = true;
+        for (let n = 0; n < 3; n += 1) befallMounts(node.storaged, { kind: 'client', n, lives: true });
         // Jumps may have put an end off by as much as they went back.
         node.pass(100 * HOUR);
         for (let look = 0; look < 8; look += 1) await node.round(true);
