@@ -36,7 +36,7 @@ const told = (kernel: Limits, more: Partial<ToldLimits> = {}): ToldLimits => {
       ...{ node: 'a', zone: null, tenant: 'shop', app: 'cart', instance: 'cart-1', containerId: 'c1' },
       ...{ ifName: 'eth0', labels: { tier: 'web' } },
     }),
-    ...{ fields, shortfalls: [], events: [], cgroup: null, statistics: null, ...more },
+    ...{ fields, shortfalls: [], events: [], cgroup: null, statistics: null, mounts: [], ...more },
   };
 };
 
@@ -73,6 +73,30 @@ describe('the limits of a container, in words', () => {
     expect(text).toContain('! memory: 64MiB is wanted, the kernel has 128MiB: 100MiB are in use');
     expect(text).toContain('1970-01-01T00:00:00Z  cpu was changed by somebody else');
     expect(text).toContain('cgroup     v1, /c1');
+  });
+
+  it('are told of each mount by itself', () => {
+    const field = { field: 'volume.read', base: 20e6, steps: [], effective: 20e6 } as const;
+    const mount = { volume: 'v000000000001', name: 'shared', directory: '/data', unread: false };
+    const text = toldText(
+      told(
+        { 'volume.read': 1e6 },
+        {
+          mounts: [
+            { ...mount, fields: [{ ...field, source: 'volume', kernel: 20e6 }] },
+            { ...mount, name: null, directory: null, unread: true, fields: [] },
+          ],
+          shortfalls: [{ field: 'volume.read', wanted: 2e7, kernel: 1e6, why: 'volume shared: it is away' }],
+        },
+      ),
+    );
+    expect(text).toMatch(/^volume {5}shared at \/data$/m);
+    expect(text).toMatch(
+      /^FIELD +BASE +FROM +SWITCHES +EFFECTIVE +CLIENT\nvolume\.read +20MB\/s +volume +- +20MB\/s +20MB\/s$/m,
+    );
+    expect(text).toMatch(/^volume {5}v000000000001: its client cannot be asked now\nnothing is limited$/m);
+    expect(text).toContain('volume.read: 20MB/s is wanted, its client has 1MB/s: volume shared: it is away');
+    expect(text.match(/^volume\.read/gm)).toHaveLength(1);
   });
 
   it('fit into a line of a list', () => {

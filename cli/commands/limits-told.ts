@@ -5,6 +5,7 @@ import type { LimitField, LimitValue, Subject } from '../../model/limits.ts';
 import type { Shortfall } from '../../model/limits-report.ts';
 import { printLimit } from '../../model/quantity.ts';
 import type { CgroupStatistics } from '../../qos/contract.ts';
+import type { MountOrigin } from '../../qos/desired.ts';
 import { table, timeOf } from '../output.ts';
 
 /** netd's GET /v1/limits/:container, of each of its attachments. */
@@ -16,9 +17,22 @@ export interface ToldLimits {
   readonly events: readonly { readonly at: number; readonly text: string }[];
   readonly cgroup: { readonly version: number; readonly paths: Readonly<Record<string, string>> } | null;
   readonly statistics: CgroupStatistics | null;
+  /** Of shared volumes; each has limits of its own. */
+  readonly mounts: readonly ToldMount[];
 }
 
-export interface ToldField extends Pick<EffectiveValue, 'base' | 'source' | 'steps'> {
+export interface ToldMount {
+  readonly volume: string;
+  /** The tenant's word for it. */
+  readonly name: string | null;
+  readonly directory: string | null;
+  readonly fields: readonly ToldField[];
+  /** What its client holds could not be asked: it is what was known last. */
+  readonly unread: boolean;
+}
+
+export interface ToldField extends Pick<EffectiveValue, 'base' | 'steps'> {
+  readonly source: MountOrigin;
   readonly field: LimitField;
   readonly effective: LimitValue;
   /** Absent where the kernel has no word on it. */
@@ -26,9 +40,11 @@ export interface ToldField extends Pick<EffectiveValue, 'base' | 'source' | 'ste
 }
 
 /** Fields that nobody names and the kernel does not limit are left out. */
-export function toldText({ subject, fields, shortfalls, events, cgroup, statistics }: ToldLimits): string {
+export function toldText(told: ToldLimits): string {
+  const { subject, fields, shortfalls, events, cgroup, statistics, mounts } = told;
   const { node, tenant, app, instance, containerId, ifName, labels } = subject;
-  const named = fields.filter(isOfInterest).map(cellsOf);
+  // Of several mounts only the least would be said here.
+  const own = mounts.length === 0 ? fields : fields.filter(({ field }) => !field.startsWith('volume.'));
   const words = Object.entries(labels).map(([label, value]) => `${label}=${value}`);
   return [
     `container  ${instance ?? containerId.slice(0, 12)}, ${ifName} on ${node}`,
@@ -37,10 +53,22 @@ export function toldText({ subject, fields, shortfalls, events, cgroup, statisti
     `cgroup     ${cgroup === null ? 'not found yet' : `v${cgroup.version}, ${groupsOf(cgroup.paths)}`}`,
     ...(statistics === null ? [] : [`use        ${useText(statistics)}`]),
     '',
-    table(['field', 'base', 'from', 'switches', 'effective', 'kernel'], named, 'nothing is limited'),
+    fieldsTable(own, 'kernel'),
+    ...mounts.flatMap((mount) => ['', mountText(mount), fieldsTable(mount.fields, 'client')]),
     ...shortfalls.map(shortfallText),
     ...events.map(({ at, text }) => `${timeOf(at)}  ${text}`),
   ].join('\n');
+}
+
+/** @param holder  who was asked what it holds */
+function fieldsTable(fields: readonly ToldField[], holder: string): string {
+  const head = ['field', 'base', 'from', 'switches', 'effective', holder];
+  return table(head, fields.filter(isOfInterest).map(cellsOf), 'nothing is limited');
+}
+
+function mountText({ volume, name, directory, unread }: ToldMount): string {
+  const where = directory === null ? '' : ` at ${directory}`;
+  return `volume     ${name ?? volume}${where}${unread ? ': its client cannot be asked now' : ''}`;
 }
 
 /** One line of a list. */
@@ -81,6 +109,7 @@ function useText(all: CgroupStatistics): string {
 }
 
 function shortfallText({ field, wanted, kernel, why }: Shortfall): string {
-  const held = kernel === undefined ? '' : `, the kernel has ${printLimit(field, kernel)}`;
+  const who = field.includes('volume.') ? 'its client' : 'the kernel';
+  const held = kernel === undefined ? '' : `, ${who} has ${printLimit(field, kernel)}`;
   return `! ${field}: ${printLimit(field, wanted)} is wanted${held}: ${why}`;
 }
