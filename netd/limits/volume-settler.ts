@@ -165,9 +165,13 @@ export class VolumeSettler {
         this.#seen(state, held, replaced);
     }
     const shares = new Map(told.shares.map(({ tenant, held }) => [tenant, held]));
-    for (const { tenant } of told.mounts)
-      if (!this.#shares.has(tenant))
-        this.#shares.set(tenant, this.#found(shares.get(tenant) ?? UNLIMITED_VOLUME, 0));
+    for (const { tenant } of told.mounts) {
+      const held = shares.get(tenant) ?? UNLIMITED_VOLUME;
+      const state = this.#shares.get(tenant);
+      if (state === undefined) this.#shares.set(tenant, this.#found(held, 0));
+      // storaged may give a tenant's next mount what its plan says, while a switch is open.
+      else if (!state.busy) this.#seen(state, held, 0);
+    }
   }
 
   #found(held: VolumeRates | null, replaced: number): Holder {

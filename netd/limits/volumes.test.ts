@@ -206,6 +206,10 @@ describe('a tenant’s share of its mounts on a node', () => {
     await node.round();
     expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
     node.storaged.shares.set(web.tenant, UNLIMITED_VOLUME);
+    node.storaged.tell();
+    await node.round();
+    expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
+    node.storaged.shares.set(web.tenant, UNLIMITED_VOLUME);
     await node.round(true);
     expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
     node.storaged.isUp = false;

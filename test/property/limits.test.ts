@@ -8,6 +8,7 @@ import {
   type Limits,
   type LimitValue,
   Subject,
+  VOLUME_FIELDS,
 } from '../../model/limits.ts';
 import { FlatLimits, LimitsWords, limitsTree } from '../../model/limits-tree.ts';
 import { boundsOf, parseLimit, printLimit } from '../../model/quantity.ts';
@@ -196,6 +197,20 @@ describe('the limit algebra', () => {
       const wanted = some.length === 0 ? of.memory.value : Math.min(Number(free), has.memory);
       expect(memory.value).toBe(wanted);
       expect(memory.capped).toBe(some.length > 0 && Number(free) > has.memory);
+    },
+  );
+
+  always(
+    'whoever has the lower base is never given more',
+    fc.tuple(fullBase, fullBase, switches(changes(VOLUME_FIELDS))),
+    ([one, other, some]) => {
+      const amount = (value: LimitValue): number => Number(value ?? Number.POSITIVE_INFINITY);
+      for (const each of VOLUME_FIELDS) {
+        const isLower = amount(one[each].value) <= amount(other[each].value);
+        const [lower, higher] = isLower ? [one, other] : [other, one];
+        const [less, more] = [all(lower, some)[each].value, all(higher, some)[each].value];
+        expect(amount(less)).toBeLessThanOrEqual(amount(more));
+      }
     },
   );
 
