@@ -5,12 +5,12 @@ import path from 'node:path';
 import { localClient } from '../../linux/api-client.ts';
 import { type LocalApi, serveLocal } from '../../linux/local-api.ts';
 import type { Route } from '../../linux/local-routes.ts';
-import { SluiceError } from '../../model/errors.ts';
 import { type Log, silentLog } from '../../model/log.ts';
-import { MountLimitsWish, NodeMounts, UNLIMITED_VOLUME } from '../../model/mount-limits.ts';
+import { NodeMounts, UNLIMITED_VOLUME } from '../../model/mount-limits.ts';
 import type { ContainerId, TenantName } from '../../model/names.ts';
 import type { VolumeKeeper } from '../../qos/contract.ts';
 import { SimulatedStoraged } from '../../test/support/simulated-storaged.ts';
+import { storagedRoutes } from '../../test/support/storaged-routes.ts';
 import { followVolumes } from './volume-keeper.ts';
 
 const BLUE = 'blue' as TenantName;
@@ -28,45 +28,6 @@ const mount = storaged.mount(1, 'c1' as ContainerId);
 let api: LocalApi | undefined;
 let keeper: VolumeKeeper;
 let news = 0;
-
-/** A line for every picture, as a stream has it. */
-async function* lines(signal: AbortSignal): AsyncGenerator<unknown> {
-  let last: NodeMounts | undefined;
-  while (!signal.aborted) {
-    const now = storaged.keeper.told();
-    if (now !== last) yield now;
-    last = now;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-function routes(first: (signal: AbortSignal) => AsyncIterable<unknown>): Route[] {
-  const wished = (body: unknown): MountLimitsWish['limits'] => MountLimitsWish.parse(body).limits;
-  return [
-    {
-      ...{ method: 'GET', path: '/v1/mounts' },
-      handle: async ({ query, signal }) =>
-        query.get('watch') === '1' ? { stream: first(signal) } : { json: await storaged.keeper.read() },
-    },
-    {
-      ...{ method: 'PUT', path: '/v1/mounts/:id/limits' },
-      handle: async (request) => {
-        const found = [...storaged.mounts.keys()].find((id) => id === request.params['id']);
-        if (found === undefined) throw new SluiceError('not_found', 'there is no such mount', 'list them');
-        return { json: await storaged.keeper.apply(found, wished(request.json())) };
-      },
-    },
-    {
-      ...{ method: 'PUT', path: '/v1/shares/tenants/:tenant' },
-      handle: async (request) => ({
-        json: await storaged.keeper.applyShare(
-          request.params['tenant'] as TenantName,
-          wished(request.json()),
-        ),
-      }),
-    },
-  ];
-}
 
 async function until(what: string, holds: () => boolean): Promise<void> {
   for (const end = performance.now() + 5_000; !holds(); ) {
@@ -92,7 +53,7 @@ describe('mounts as netd hears of them', () => {
   });
 
   it('are heard of when it comes, and with everything that changes', async () => {
-    api = await serveLocal(socket, routes(lines), silentLog);
+    api = await serveLocal(socket, storagedRoutes(storaged), silentLog);
     await until('it is there', () => keeper.answers());
     expect(keeper.told()).toEqual(NodeMounts.parse(await storaged.keeper.read()));
     const before = keeper.told();
@@ -122,7 +83,7 @@ describe('mounts as netd hears of them', () => {
     storaged.mounts.delete(mount);
     storaged.tell();
     const begun = performance.now();
-    api = await serveLocal(socket, routes(lines), silentLog);
+    api = await serveLocal(socket, storagedRoutes(storaged), silentLog);
     await until('it is heard of again', () => keeper.told()?.mounts.length === 1);
     expect(performance.now() - begun).toBeLessThan(1_000);
     expect(keeper.answers()).toBe(true);
@@ -130,18 +91,13 @@ describe('mounts as netd hears of them', () => {
 
   it('are left as they are when a storaged says what nobody understands, which is said once', async () => {
     await api?.close();
+    let asked = 0;
     const nonsense = async function* (): AsyncGenerator<unknown> {
+      asked += 1;
       yield { mounts: 'many' };
     };
-    let asked = 0;
-    api = await serveLocal(
-      socket,
-      routes(() => {
-        asked += 1;
-        return nonsense();
-      }),
-      silentLog,
-    );
+    const route: Route = { method: 'GET', path: '/v1/mounts', handle: () => ({ stream: nonsense() }) };
+    api = await serveLocal(socket, [route], silentLog);
     await until('it has tried again', () => asked >= 3);
     expect([keeper.answers(), keeper.told()?.mounts.length, warned.length]).toEqual([false, 1, 1]);
   });
