@@ -18,10 +18,21 @@ RELAY := $(if $(wildcard cni/relay.c),bin/sluice-cni)
 BENCHES := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
 PAUSE := $(if $(wildcard test/images/pause.c),build/pause)
 
+# The translator goes where Gluster's headers are; without them shared volumes cannot be mounted, and nothing else lacks it.
+TRANSLATOR := storaged/translator
+TRANSLATOR_PURE := $(addprefix $(TRANSLATOR)/,bucket.c shared-bucket.c limits.c flow.c guard.c gate.c requester.c)
+TRANSLATOR_GLUSTER := $(addprefix $(TRANSLATOR)/,translator.c abi.c data.c names.c attributes.c xattrs.c)
+GLUSTER_HEADERS := $(wildcard /usr/include/glusterfs/xlator.h)
+TRANSLATORS := $(if $(wildcard $(TRANSLATOR)/translator.c),$(if $(GLUSTER_HEADERS),build/sluice-io.so) build/translator-test)
+# glusterfs is linked to uuid and to the sources' own idea of 64-bit offsets; never unloaded, since its state outlives graphs.
+GLUSTER_CFLAGS := $(shell pkg-config --cflags glusterfs-api 2>/dev/null)
+TRANSLATOR_CFLAGS := -std=gnu11 -O2 $(WARNINGS) -fPIC -fvisibility=hidden -fstack-protector-strong \
+  -D_FORTIFY_SOURCE=2 $(GLUSTER_CFLAGS)
+
 .PHONY: all clean
 .DELETE_ON_ERROR:
 
-all: $(BPF_OBJECTS) $(RELAY) $(BENCHES) $(PAUSE)
+all: $(BPF_OBJECTS) $(RELAY) $(BENCHES) $(PAUSE) $(TRANSLATORS)
 
 build/%.bpf.o: tagqueue/bpf/%.bpf.c $(wildcard tagqueue/bpf/*.h) Makefile
 	@mkdir -p $(@D)
@@ -40,6 +51,16 @@ build/bench/%: bench/%.c $(wildcard bench/*.h) Makefile
 build/pause: test/images/pause.c Makefile
 	@mkdir -p $(@D)
 	@gcc $(PROGRAM_CFLAGS) $< -o $@ $(STATIC) -s
+	@echo $@
+
+build/sluice-io.so: $(TRANSLATOR_PURE) $(TRANSLATOR_GLUSTER) $(wildcard $(TRANSLATOR)/*.h) $(GLUSTER_HEADERS) Makefile
+	@mkdir -p $(@D)
+	@gcc $(TRANSLATOR_CFLAGS) -shared $(filter %.c,$^) -o $@ -lglusterfs -pthread -Wl,-z,nodelete,-z,relro,-z,now,-z,noexecstack,-z,defs
+	@echo $@
+
+build/translator-test: $(TRANSLATOR_PURE) $(TRANSLATOR)/test.c $(wildcard $(TRANSLATOR)/*.h) Makefile
+	@mkdir -p $(@D)
+	@gcc $(PROGRAM_CFLAGS) $(filter %.c,$^) -o $@ -pthread
 	@echo $@
 
 clean:

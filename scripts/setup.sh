@@ -19,7 +19,7 @@ PACKAGES=(
   util-linux procps ca-certificates                  # nsenter, mount, sysctl; roots of trust
   # to build
   clang llvm libbpf-dev gcc libc6-dev make git
-  libglusterfs-dev pkg-config # the translator
+  libglusterfs-dev liburcu-dev uuid-dev pkg-config # the translator
   # to prove: tests, the sample, benchmarks
   busybox-static iperf3 tcpdump arping iputils-ping ethtool curl e2fsprogs fio
   qemu-system-x86 # a second kernel

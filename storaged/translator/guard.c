@@ -1,0 +1,42 @@
+/* Which extended attributes a container may see and set (guard.h). */
+#include "guard.h"
+
+#include <fnmatch.h>
+#include <stddef.h>
+#include <string.h>
+
+#define OURS "trusted.sluice."
+#define LIMITS "trusted.sluice.io.limits."
+#define STATISTICS "trusted.sluice.io.statistics."
+
+static bool begins(const char *name, const char *with) { return strncmp(name, with, strlen(with)) == 0; }
+
+static bool is_users(const char *name) {
+  /* debug/io-stats looks for this anywhere in a name and then writes a file on the host. */
+  if (fnmatch("*io*stat*dump", name, 0) == 0) return false;
+  return begins(name, "user.") && !begins(name, "user.glusterfs");
+}
+
+static bool is_acl(const char *name) { return begins(name, "system.posix_acl_"); }
+
+bool attribute_may_be_set(const char *name) { return is_users(name) || is_acl(name); }
+
+bool attribute_may_be_read(const char *name) {
+  return is_users(name) || is_acl(name) || begins(name, "security.");
+}
+
+/* In a time that says nothing about where they differ. */
+static bool same(const char *given, const char *token) {
+  size_t length = strlen(token);
+  if (length == 0 || strlen(given) != length) return false;
+  unsigned char differs = 0;
+  for (size_t i = 0; i < length; i++) differs |= (unsigned char)(given[i] ^ token[i]);
+  return differs == 0;
+}
+
+enum control control_of(const char *name, const char *token) {
+  if (!begins(name, OURS)) return CONTROL_NONE;
+  if (begins(name, LIMITS) && same(name + strlen(LIMITS), token)) return CONTROL_LIMITS;
+  if (begins(name, STATISTICS) && same(name + strlen(STATISTICS), token)) return CONTROL_STATISTICS;
+  return CONTROL_REFUSED;
+}
