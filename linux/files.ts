@@ -48,6 +48,31 @@ export function removeIfThere(file: string): void {
   fs.rmSync(file, { force: true });
 }
 
+/** Puts a copy in its place in one step; one with the same content is left as it is. @param mode  of the copy */
+export function copyAtomically(source: string, copy: string, mode = 0o600): void {
+  const content = fs.readFileSync(source);
+  if (!(fs.existsSync(copy) && fs.readFileSync(copy).equals(content))) writeAtomically(copy, content, mode);
+}
+
+/** Makes a symbolic link, or leads the one that is there to another file. */
+export function linkAtomically(target: string, link: string): void {
+  ensureDirectory(path.dirname(link));
+  if (fs.lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() && fs.readlinkSync(link) === target)
+    return;
+  const fresh = `${link}.${process.pid}.new`;
+  fs.rmSync(fresh, { force: true });
+  fs.symlinkSync(target, fresh);
+  fs.renameSync(fresh, link);
+}
+
+/** Empties a log that has grown beyond a size, keeping its last part beside it; whoever writes to it must append. */
+export function trimFile(file: string, bytes: number): void {
+  const found = fs.statSync(file, { throwIfNoEntry: false });
+  if (found === undefined || !found.isFile() || found.size <= bytes) return;
+  fs.copyFileSync(file, `${file}.old`);
+  fs.truncateSync(file, 0);
+}
+
 /** A rename is on disk only when its directory is (fsync(2), NOTES). */
 function syncDirectory(directory: string): void {
   const handle = fs.openSync(directory, 'r');
