@@ -8,7 +8,7 @@ import * as z from 'zod';
 import { SluiceError } from '../model/errors.ts';
 import { readTextIfThere, removeIfThere, writeAtomically } from './files.ts';
 import { mountNamespaces, mountsOf } from './mount-table.ts';
-import { type Argv, identify, isAlive, type ProcessId, runOk, startDaemon, stopProcess } from './process.ts';
+import { type Argv, identify, isAlive, type ProcessId, run, startDaemon, stopProcess } from './process.ts';
 
 export interface LastingPlan {
   /** What the kernel's list of mounts calls the mount that tells these namespaces from all others. */
@@ -40,6 +40,8 @@ const SLEEPER: readonly string[] = ['sleep', 'infinity'];
 
 const READY_MS = 10_000;
 const POLL_MS = 5;
+const LET_GO_MS = 3_000;
+const RETRY_MS = 50;
 /** flock(1), when somebody else holds the lock. */
 const LOCKED = 75;
 /** Characters of a script's last words. */
@@ -144,13 +146,26 @@ export async function endLasting(
 ): Promise<void> {
   const others = processesInMounts(inode).filter(({ pid }) => pid !== holder.pid);
   await Promise.all(others.map((id) => stopProcess(id, graceMs)));
-  const points = mountsOf(holder.pid)
-    .map(({ point }) => point)
-    .filter((point) => point.startsWith(`${below}/`));
-  if (points.length > 0 && isAlive(holder))
-    await runOk([...enter(holder.pid), 'umount', '--', ...points.reverse()] as unknown as Argv);
+  await unmountInside(holder, below);
   await stopProcess(holder);
   removeIfThere(recordOf(plan));
+}
+
+/** What has just ended may still be letting go of its files, thread by thread. */
+async function unmountInside(holder: ProcessId, below: string): Promise<void> {
+  const deadline = performance.now() + LET_GO_MS;
+  for (;;) {
+    const points = mountsOf(holder.pid)
+      .map(({ point }) => point)
+      .filter((point) => point.startsWith(`${below}/`))
+      .reverse();
+    if (points.length === 0 || !isAlive(holder)) return;
+    const late = performance.now() > deadline;
+    const umount = ['umount', ...(late ? ['--lazy'] : []), '--', ...points];
+    const { code } = await run([...enter(holder.pid), ...umount] as unknown as Argv);
+    if (code === 0 || late) return;
+    await sleep(RETRY_MS);
+  }
 }
 
 /** All processes whose mount namespace this is, but ourselves. */
