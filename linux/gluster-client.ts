@@ -41,7 +41,7 @@ const TYPE = 'fuse.glusterfs';
 const PROGRAM = 'glusterfs';
 /** It takes 70 ms on an idle machine; without a server it gives up by itself. */
 const MOUNTS_WITHIN_MS = 15_000;
-const POLL_MS = 5;
+const POLL_MS = 10;
 /** Of its log, in characters. */
 const LAST_WORDS = 600;
 /** A log that has grown beyond this is emptied: 50 clients may not fill a disk. */
@@ -57,9 +57,9 @@ export function findClients(isOurs: (source: string) => boolean): Map<string, Li
   const home = inodeOf('self', 'pid');
   for (const pid of readdirSync('/proc').map(Number)) {
     if (!(pid > 0)) continue;
-    const source = sourceOf(pid);
+    const source = toldOf(pid)?.source;
     if (source === undefined || !isOurs(source) || inodeOf(pid, 'pid') !== home) continue;
-    const live = liveClient(pid, source);
+    const live = liveClient(pid);
     if (live !== undefined) found.set(source, live);
   }
   return found;
@@ -67,23 +67,28 @@ export function findClients(isOurs: (source: string) => boolean): Map<string, Li
 
 const SOURCE = '--fs-display-name=';
 
-function sourceOf(pid: number): string | undefined {
+/** What a process was told of its source and its root; undefined when it is no client. */
+function toldOf(pid: number): { readonly source: string; readonly root: string } | undefined {
   try {
-    const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
     if (program.split('/').at(-1) !== PROGRAM || statSync(`/proc/${pid}`).uid !== 0) return undefined;
-    return args.find((arg) => arg.startsWith(SOURCE))?.slice(SOURCE.length);
+    const source = args.find((arg) => arg.startsWith(SOURCE))?.slice(SOURCE.length);
+    const root = args.at(-1);
+    return source === undefined || root === undefined ? undefined : { source, root };
   } catch {
     return undefined; // it is gone
   }
 }
 
 /** @returns undefined for one that has nothing mounted (yet) */
-function liveClient(pid: number, source: string): LiveClient | undefined {
+function liveClient(pid: number): LiveClient | undefined {
+  const told = toldOf(pid);
   const id = identify(pid);
   const inode = inodeOf(pid, 'mnt');
-  const own = mountsOf(pid).findLast((one) => one.type === TYPE && one.source === source);
-  if (id === undefined || inode === undefined || own === undefined) return undefined;
-  return { id, device: own.device, errands: { pid, inode, root: own.point } };
+  if (told === undefined || id === undefined || inode === undefined) return undefined;
+  const own = mountsOf(pid).findLast(({ type, point }) => type === TYPE && point === told.root);
+  if (own?.source !== told.source) return undefined;
+  return { id, device: own.device, errands: { pid, inode, root: told.root } };
 }
 
 /** @returns undefined when the process is gone */
@@ -166,8 +171,7 @@ async function mounted(place: ClientPlace, daemon: Daemon): Promise<LiveClient> 
   daemon.exited.then(end, end);
   while (performance.now() < deadline && !ended) {
     // Programs that lead into namespaces may stay in between, as its parents.
-    const live =
-      liveClient(daemon.id.pid, place.source) ?? findClients((one) => one === place.source).get(place.source);
+    const live = liveClient(daemon.id.pid) ?? findClients((one) => one === place.source).get(place.source);
     if (live !== undefined) return live;
     await sleep(POLL_MS);
   }

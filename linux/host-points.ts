@@ -20,18 +20,20 @@ export function layersAt(point: string): Mount[] {
 
 /** A directory that is its own mount, so that mounts in it are nobody else's. May be repeated. */
 export function ensurePrivateDirectory(directory: string): void {
-  ensureDirectory(directory);
   if (layersAt(directory).length > 0) return;
+  ensureDirectory(directory);
   bindToItself(directory, MS_PRIVATE);
 }
 
 /** May be repeated. @param point  in such a directory */
 export function ensureSharedPoint(point: string): void {
-  ensureDirectory(point);
+  // Where something is mounted nothing is asked of it: its server may be dead, or hang.
   const [base] = layersAt(point);
   if (base?.shared === true) return;
-  if (base === undefined) bindToItself(point, MS_SHARED);
-  else mount('none', point, '', MS_SHARED, '');
+  if (base === undefined) {
+    ensureDirectory(point);
+    bindToItself(point, MS_SHARED);
+  } else mount('none', point, '', MS_SHARED, '');
 }
 
 function bindToItself(directory: string, propagation: number): void {

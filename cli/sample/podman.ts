@@ -25,8 +25,11 @@ const CGROUPS = ['--cgroups', 'no-conmon', '--cgroup-parent', CGROUP];
 /** podman 4.3 knows no later one for certain. */
 const CNI_VERSION = '0.4.0';
 
+/** Where podman runs, and below which directory it keeps everything. */
+export type PodmanHome = Pick<LabNode, 'exec' | 'netns' | 'runDir'>;
+
 /** @param plugins  the directory of bin/sluice-cni */
-export function podmanOn(node: LabNode, tenants: readonly string[], plugins: string): Podman {
+export function podmanOn(node: PodmanHome, tenants: readonly string[], plugins: string): Podman {
   const home = homeOf(path.dirname(node.runDir));
   writeConfiguration(home, plugins);
   for (const tenant of tenants) {

@@ -5,6 +5,7 @@ import {
   endClient,
   killClient,
   type LiveClient,
+  lastWords,
   removeClientFiles,
   startClient,
 } from '../../linux/gluster-client.ts';
@@ -115,7 +116,7 @@ export class VolumeClient {
       ERRAND_MS,
     );
     const [asked] = results;
-    if (asked instanceof SluiceError) throw asked;
+    if (asked instanceof SluiceError) throw asked.code === 'not_found' ? endedAtOnce(this.place) : asked;
     return byMount(wanted, jobs, results);
   }
 
@@ -251,6 +252,16 @@ function byMount(
 
 function noClient(): SluiceError {
   return new SluiceError('storage_failed', 'the volume has no client', 'it is being started; try again');
+}
+
+/** It was refused, or found no server: it may have mounted nevertheless, for a moment. */
+function endedAtOnce(place: ClientPlace): SluiceError {
+  const words = lastWords(place);
+  return new SluiceError(
+    'storage_failed',
+    `the volume's client has ended${words === '' ? '' : `: ${words}`}`,
+    'sluice volume show says how its bricks are',
+  );
 }
 
 function gone(pid: number): SluiceError {

@@ -1,15 +1,24 @@
 /** One machine's storage without storaged: a glusterd in namespaces of its own, with a volume of a single brick. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { IMAGE, type Podman, podmanOn, removeContainers } from '../../cli/sample/podman.ts';
+import { thisCheckout } from '../../lab/checkout.ts';
+import { findClients, type LiveClient } from '../../linux/gluster-client.ts';
 import { unmountBelow } from '../../linux/mounts.ts';
 import { openNetns } from '../../linux/netns.ts';
+import type { RunOptions } from '../../linux/process.ts';
 import { type Argv, processesInNetns, run, runOk, startDaemon, stopProcess } from '../../linux/process.ts';
 import { type Log, silentLog } from '../../model/log.ts';
+import type { ContainerId, TenantName } from '../../model/names.ts';
 import type { VolumeId } from '../../model/volume.ts';
 import { glusterName } from '../../model/volume.ts';
 import type { VolumeEvent } from '../../model/volume-report.ts';
-import type { MountKeeper } from '../../storaged/contract.ts';
+import type { MountKeeper, MountWish } from '../../storaged/contract.ts';
 import { openMountKeeper } from '../../storaged/mounts/keeper.ts';
+import { SOURCE_PREFIX } from '../../storaged/mounts/names.ts';
 import { openSqliteStore } from '../../store/sqlite.ts';
+import { shellImage } from '../runtimes/images.ts';
+import { inspect } from '../runtimes/podman.ts';
 import { until } from '../runtimes/until.ts';
 
 const ADDRESS = '10.99.0.1';
@@ -24,6 +33,48 @@ export interface VolumeSite {
   makeVolume(volume: VolumeId): Promise<void>;
   openKeeper(log?: Log): Promise<MountKeeper>;
   close(): Promise<void>;
+}
+
+export const VOLUME = 'v0123456789ab' as VolumeId;
+
+export const wishOf = (container: string, more: Partial<MountWish> = {}): MountWish => ({
+  ...{ volume: VOLUME, container: container as ContainerId, tenant: 'blue' as TenantName },
+  ...{ subDirectory: null, readOnly: false, limits: {}, into: null, sizeBytes: 2 ** 30, effective: {} },
+  ...more,
+});
+
+/** podman with a storage of its own, for containers without a network. */
+export async function podmanAt({ directory }: Pick<VolumeSite, 'directory'>): Promise<SitePodman> {
+  const home = {
+    runDir: `${directory}/node/run`,
+    netns: '/proc/self/ns/net',
+    exec: (argv: Argv, options: RunOptions = {}): Promise<string> =>
+      runOk(argv, { ...options, env: { ...process.env, ...options.env } }),
+  };
+  const podman = podmanOn(home, [], path.dirname(thisCheckout().plugin));
+  await podman.load((await shellImage()).archive);
+  return {
+    podman,
+    async start(name, options = []) {
+      const how = ['--detach', '--network', 'none', '--name', name];
+      await podman.call(['run', ...how, ...options, IMAGE, 'sleep', '2147483647']);
+      return (await inspect(podman, name)).State.Pid;
+    },
+    close: () => removeContainers(`${directory}/node`),
+  };
+}
+
+export interface SitePodman {
+  readonly podman: Podman;
+  /** @returns the container's first process */
+  start(name: string, options?: readonly string[]): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Gluster clients of the site that live. */
+export function clientsOf({ directory }: Pick<VolumeSite, 'directory'>): LiveClient[] {
+  const all = findClients((source) => source.startsWith(SOURCE_PREFIX)).values();
+  return [...all].filter(({ errands }) => errands.root.startsWith(`${directory}/`));
 }
 
 export async function openVolumeSite(name: string): Promise<VolumeSite> {
