@@ -12,18 +12,12 @@ import { type BrickFiles, filesOf } from './records.ts';
 export type Checkpoint = (point: string) => void;
 
 /** Where a process may be made to die, in the order in which it comes by. */
-export const BRICK_POINTS = [
-  'brick:recorded',
-  'brick:imaged',
-  'brick:formatted',
-  'brick:made',
-  'brick:attached',
-  'brick:mounted',
-  'brick:make-directory',
-] as const;
-export const GROWTH_POINTS = ['brick:recorded', 'brick:extended', 'brick:refreshed', 'brick:grown'] as const;
-export const RESERVED_POINT = 'brick:reserved';
-export const REMOVAL_POINTS = ['brick:unmounted', 'brick:forgotten', 'brick:removed'] as const;
+export const BRICK_POINTS = {
+  make: ['recorded', 'imaged', 'formatted', 'made', 'attached', 'mounted', 'directory'],
+  grow: ['recorded', 'extended', 'refreshed', 'grown'],
+  growReserved: ['recorded', 'reserved', 'refreshed', 'grown'],
+  remove: ['unmounted', 'forgotten', 'removed'],
+} as const;
 
 /** @throws SluiceError `storage_failed`, `program_failed`, `kernel_refused` */
 export async function applyBrick(
@@ -74,7 +68,7 @@ export async function applyBrick(
         break;
       case 'make-directory':
         await makeDirectoryInside(inside, brickPathOf(place, name));
-        checkpoint('brick:make-directory');
+        checkpoint('brick:directory');
         break;
     }
   }

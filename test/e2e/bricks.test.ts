@@ -115,10 +115,10 @@ describe('a brick', () => {
     const survived = made <= most ? 36_000 - made : 0;
     line(
       'A17',
-      'files, directories and pipes in a brick that may have 5000',
+      `files, directories and pipes in a brick that may have ${most}`,
       36_000 - made,
       survived,
-      `  had ${made}`,
+      `  has ${made}`,
     );
     expect(made).toBeGreaterThanOrEqual(5_000);
     expect(made).toBeLessThanOrEqual(most);

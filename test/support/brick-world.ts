@@ -24,6 +24,8 @@ export interface BrickWorld extends AsyncDisposable {
   run(...argv: [string, ...string[]]): ReturnType<typeof run>;
   shell(script: string): Promise<string>;
   inside(argv: Argv): Argv;
+  /** A process in the namespace. */
+  pid(): number;
   /** The namespace ends with all that is mounted in it, as when the machine starts again. */
   reboot(): Promise<void>;
   /** What of its bricks the kernel still has. */
@@ -64,6 +66,7 @@ export async function brickWorld(name: string): Promise<BrickWorld> {
   };
   return {
     ...{ place, directory, inside, left },
+    pid: () => holder.id.pid,
     keeper: (options) => createBrickKeeper({ ...place, reserve: 1, overcommit: 2, ...options }),
     run: (...argv) => run(inside(argv)),
     shell: (script) => runOk(inside(['sh', '-ec', script])),
