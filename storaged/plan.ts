@@ -3,6 +3,7 @@
  * Pure. What is planned is done in order and may be repeated; when all is as it should be the plan is empty.
  */
 import type { Ipv4 } from '../model/addresses.ts';
+import { brickNeed } from '../model/brick-size.ts';
 import type { NodeName } from '../model/names.ts';
 import { glusterName, replicaSetsOf, type Volume, VolumeId } from '../model/volume.ts';
 import type { BrickReport } from '../model/volume-report.ts';
@@ -63,9 +64,8 @@ export function concerns(volume: Volume, node: NodeName): boolean {
 
 /** What is wanted of the brick; for the volume's `index`th. */
 export function wantedBrick(volume: Volume, index: number): WantedBrick | undefined {
-  const brick = volume.bricks[index];
-  if (brick === undefined) return undefined;
-  return { volume: volume.id, index, bytes: brick.bytes, inodes: volume.inodes, thin: volume.thin };
+  if (volume.bricks[index] === undefined) return undefined;
+  return { volume: volume.id, index, ...brickNeed(volume, index) };
 }
 
 /** Whether a brick is what its volume wants: it never shrinks, so more than wanted is enough. */
@@ -98,7 +98,10 @@ function planBricks(volume: Volume, { node, bricks }: PlanInput): Action[] {
     const wanted = wantedBrick(volume, index);
     if (brick.node !== node || wanted === undefined) return [];
     const held = bricks.find((one) => one.volume === volume.id && one.index === index);
-    return isAsWanted(held, wanted) ? [] : [{ volume: volume.id, do: 'brick', brick: wanted }];
+    if (isAsWanted(held, wanted)) return [];
+    // What has grown stays so, also when the volume could not: only as many files as are wanted now.
+    const bytes = Math.max(held?.bytes ?? 0, wanted.bytes);
+    return [{ volume: volume.id, do: 'brick', brick: { ...wanted, bytes } }];
   });
 }
 

@@ -1,5 +1,6 @@
 /** Where a volume's bricks go: which nodes, in Gluster's order, and how much each must hold. Pure and deterministic. */
 import type { Ipv4 } from '../../model/addresses.ts';
+import { arbiterBytes } from '../../model/brick-size.ts';
 import type { NodeName } from '../../model/names.ts';
 import type { Brick, Layout } from '../../model/volume.ts';
 
@@ -27,13 +28,6 @@ export const MIB = 2 ** 20;
 
 /** The smallest file system a brick can have (mkfs.xfs(8): 300 MiB), and what is put beside it. */
 export const LEAST_BRICK_BYTES = 320 * MIB;
-
-/**
- * An arbiter holds a name and attributes for each file: an inode of 512 bytes and an entry, say 1 KiB. This is enough
- * for files of 32 KiB on average.
- */
-const ARBITER_SHARE = 1 / 32;
-const ARBITER_BYTES_PER_INODE = 1_024;
 
 export interface Shape {
   /** Sets of bricks that hold the same; a file lies in one of them, its shards in all. */
@@ -66,7 +60,7 @@ export function brickBytes(
   { sizeBytes, inodes }: Pick<PlacementWish, 'sizeBytes' | 'inodes'>,
 ): Readonly<Record<Brick['role'], number>> {
   const data = Math.max(LEAST_BRICK_BYTES, wholeMib(sizeBytes / sets));
-  const names = inodes === null ? data * ARBITER_SHARE : inodes * ARBITER_BYTES_PER_INODE;
+  const names = arbiterBytes({ inodes, dataBytes: data, sets });
   return { data, arbiter: Math.min(data, Math.max(LEAST_BRICK_BYTES, wholeMib(names))) };
 }
 
