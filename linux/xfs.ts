@@ -91,19 +91,22 @@ export async function xfsGeometry(inside: Inside, point: string): Promise<XfsGeo
   return { blocks: Number(found[1]), inodePercent: Number(found[2]) };
 }
 
-/**
- * While it is in use.
- * @param heldBack  blocks that are kept for its own changes when it is full, from now until it is mounted again
- * @throws SluiceError `program_failed`
- */
+/** While it is in use. @throws SluiceError `program_failed` */
 export async function growXfs(
   inside: Inside,
   point: string,
   { blocks, inodePercent }: XfsGeometry,
-  heldBack: number,
 ): Promise<void> {
   await runOk(inside(['xfs_growfs', '-D', String(blocks), '-m', String(inodePercent), point]));
-  await runOk(inside(['xfs_io', '-x', '-c', `resblks ${heldBack}`, point]));
+}
+
+/**
+ * How many blocks are kept for changes of the file system's own, until it is mounted again: others are told that it is
+ * full. If there are fewer free, then those, and all that are freed from now on.
+ * @throws SluiceError `program_failed`
+ */
+export async function holdBackXfs(inside: Inside, point: string, blocks: number): Promise<void> {
+  await runOk(inside(['xfs_io', '-x', '-c', `resblks ${blocks}`, point]));
 }
 
 export interface FileSystemFill {

@@ -105,6 +105,7 @@ export interface HeldBrick extends WantedBrick {
 
 /** Images of file systems in the pool, one for each brick: what is full is full. */
 export interface BrickKeeper {
+  /** Asked every second, it also sees to it that thin bricks take no more than the pool has. */
   held(): Promise<readonly HeldBrick[]>;
   /**
    * Makes it, or grows it to what is wanted, and mounts it. May be repeated; what was half-made is made anew.

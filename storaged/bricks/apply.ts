@@ -3,7 +3,7 @@ import { removeIfThere } from '../../linux/files.ts';
 import { extendImage, publishImage, reserveImage } from '../../linux/images.ts';
 import { attachLoop, refreshLoop } from '../../linux/loop.ts';
 import { growXfs, makeDirectoryInside, makeXfs, mountXfs } from '../../linux/xfs.ts';
-import { heldBackBlocks, LOG_BLOCKS } from '../../model/brick-size.ts';
+import { LOG_BLOCKS } from '../../model/brick-size.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { brickPathOf, type Place, pointOf } from './observe.ts';
 import type { BrickAction, WantedShape } from './plan.ts';
@@ -63,7 +63,7 @@ export async function applyBrick(
         break;
       }
       case 'grow':
-        await growXfs(inside, pointOf(place, name), action, heldBackBlocks(action.blocks));
+        await growXfs(inside, pointOf(place, name), action);
         checkpoint('brick:grown');
         break;
       case 'make-directory':

@@ -9,6 +9,7 @@ import type { VolumeId } from '../../model/volume.ts';
 import type { Pool } from '../../model/volume-report.ts';
 import type { BrickKeeper, HeldBrick, WantedBrick } from '../contract.ts';
 import { applyBrick, type Checkpoint } from './apply.ts';
+import { guardThin } from './holding.ts';
 import { brickPathOf, mountedBricks, observeBrick, type Place, pointOf } from './observe.ts';
 import { planBrick } from './plan.ts';
 import { type BrickRecord, filesOf, nameOf, readPool, writeRecord } from './records.ts';
@@ -44,6 +45,7 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
     return run;
   };
   let isTidy = false;
+  const guard = guardThin(options);
 
   const readPoolNow = (): Pool =>
     poolOf({
@@ -100,6 +102,7 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
     checkpoint('brick:recorded');
     try {
       await bringAbout(record);
+      await guard.settle(record);
     } catch (error) {
       await undo(name, before);
       throw failed(name, error);
@@ -158,8 +161,15 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
     });
   }
 
+  async function held(): Promise<HeldBrick[]> {
+    const all = await describe([...records.values()]);
+    const mounted = all.filter((one) => one.mounted).flatMap((one) => records.get(nameOf(one)) ?? []);
+    await guard.look(readPoolNow(), mounted);
+    return all;
+  }
+
   return {
-    held: () => describe([...records.values()]),
+    held,
     ensure: (brick) => inTurn(() => ensure(brick)),
     remove: (volume: VolumeId, index: number) => inTurn(() => takeAway(nameOf({ volume, index }))),
     pool: async () => readPoolNow(),

@@ -1,4 +1,4 @@
-import { poolOf } from './room.ts';
+import { isShort, poolOf } from './room.ts';
 
 const GIB = 2 ** 30;
 const facts = { totalBytes: 100 * GIB, freeBytes: 60 * GIB, reserve: 10 };
@@ -27,5 +27,14 @@ describe('the room of a pool', () => {
   it('is none, and never less, when others have filled the disk', () => {
     const image = { bytes: 20 * GIB, takenBytes: 5 * GIB, thin: false };
     expect(poolOf({ ...facts, freeBytes: GIB, images: [image] }).freeBytes).toBe(0);
+  });
+});
+
+describe('a pool that is short of room', () => {
+  const poolWith = (freeBytes: number) => ({ totalBytes: 100 * GIB, promisedBytes: 150 * GIB, freeBytes });
+
+  it('is one without any, and stays it until there is a little', () => {
+    expect([1, 0].map((free) => isShort(poolWith(free), false))).toEqual([false, true]);
+    expect([GIB - 1, GIB].map((free) => isShort(poolWith(free), true))).toEqual([true, false]);
   });
 });

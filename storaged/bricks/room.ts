@@ -1,4 +1,4 @@
-/** How much room a pool has, as a report says it. Pure. */
+/** How much room a pool has, as a report says it, and when it has too little for what it has promised. Pure. */
 import type { Pool } from '../../model/volume-report.ts';
 
 export interface PoolFacts {
@@ -28,4 +28,15 @@ export function poolOf({ totalBytes, freeBytes, reserve, images }: PoolFacts): P
     promisedBytes: sum(({ bytes }) => bytes),
     freeBytes: free,
   };
+}
+
+/** Of a pool's room, what must be free again before thin bricks are written to again: per cent. */
+const ENOUGH = 1;
+
+/**
+ * Whether thin bricks must take no more: what is written to them would be believed, and lost when it comes to the disk.
+ * What the pool keeps free is for what was believed before.
+ */
+export function isShort({ totalBytes, freeBytes }: Pool, was: boolean): boolean {
+  return was ? freeBytes < (totalBytes * ENOUGH) / 100 : freeBytes === 0;
 }

@@ -208,6 +208,40 @@ describe('a pool', () => {
     expect((await keeper.pool()).promisedBytes).toBeLessThanOrEqual((await keeper.pool()).totalBytes);
   });
 
+  it('that runs short tells writers on thin bricks that they are full, before anything is lost', async () => {
+    const { pool } = world.place;
+    mkdirSync(pool);
+    await runOk(['mount', '-t', 'tmpfs', '-o', 'size=800M', 'tmpfs', pool]);
+    try {
+      const keeper = world.keeper({ reserve: 25, overcommit: 4 });
+      const { path } = await keeper.ensure(brick({ bytes: GIB }));
+      await runOk(['fallocate', '-l', '200M', `${pool}/somebody-elses`]);
+      let isOver = false;
+      const writer = world
+        .run(
+          'sh',
+          '-c',
+          `cd ${path}; i=0; while head -c 4M /dev/urandom >p$i && sync p$i; do sha256sum p$i >>sums; i=$((i+1)); done`,
+        )
+        .finally(() => (isOver = true));
+      await until('the writer is told', async () => {
+        await keeper.held();
+        return isOver;
+      });
+      expect((await writer).stderr).toMatch(/No space left on device/);
+      expect(Number(await runOk(['stat', '-f', '-c', '%a', pool]))).toBeGreaterThan(0);
+      expect((await keeper.held())[0]?.fill?.freeBytes).toBe(0);
+      await world.shell(`cd ${path} && sha256sum --check --quiet sums`);
+
+      rmSync(`${pool}/somebody-elses`);
+      await keeper.held();
+      await world.shell(`cd ${path} && head -c 4M /dev/urandom >again && sync again`);
+      await keeper.remove(VOLUME, 0);
+    } finally {
+      await runOk(['umount', '--lazy', pool]);
+    }
+  });
+
   it('keeps free what is to be kept free', async () => {
     const [all, most] = [world.keeper({ reserve: 0 }), world.keeper({ reserve: 90 })];
     expect((await most.pool()).freeBytes).toBeLessThan((await all.pool()).freeBytes);
