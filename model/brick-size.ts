@@ -173,7 +173,7 @@ export interface PoolDemand {
 }
 
 /** Of a thin image, what is written at once and soon: the log, and the beginnings of each group. */
-const THIN_START_BYTES = LOG_BLOCKS * BLOCK_BYTES;
+export const THIN_START_BYTES = LOG_BLOCKS * BLOCK_BYTES;
 
 /**
  * Room that is reserved must be there now. Room that is promised may be `overcommit` times what there is, reserved or

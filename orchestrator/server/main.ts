@@ -141,7 +141,7 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
       fingerprint,
       version: options.version,
     };
-    const metrics = makeMetrics(store, rotator);
+    const metrics = makeMetrics(store, rotator, storage);
     const operations = allOperations(metrics, options.version);
     const open = (door: Door): FastifyInstance => {
       const app = httpApp(door, cluster, operations, metrics, options.log);

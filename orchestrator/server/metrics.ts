@@ -1,4 +1,4 @@
-/** What the server tells Prometheus: names `sluice_server_*`. */
+/** What the server tells Prometheus: names `sluice_server_*`, and of shared volumes `sluice_volume_*`. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import * as z from 'zod';
 import type { Store } from '../../store/contract.ts';
@@ -6,6 +6,8 @@ import { readRotation } from './key-state.ts';
 import { PATHS } from './layout.ts';
 import { type Operation, operation } from './operation.ts';
 import type { Rotator } from './rotator.ts';
+import { addVolumeMetrics } from './volume-metrics.ts';
+import type { VolumeReports } from './volume-reports.ts';
 
 export interface Metrics {
   readonly operations: readonly Operation[];
@@ -22,7 +24,7 @@ const GAUGES = [
   ['sluice_server_tokens', 'Tokens that are neither expired nor revoked.', PATHS.tokens],
 ] as const;
 
-export function makeMetrics(store: Store, rotator: Rotator): Metrics {
+export function makeMetrics(store: Store, rotator: Rotator, storage: VolumeReports): Metrics {
   const registry = new Registry();
   const registers = [registry];
   for (const [name, help, prefix] of GAUGES) {
@@ -36,6 +38,7 @@ export function makeMetrics(store: Store, rotator: Rotator): Metrics {
     });
   }
   addKeyMetrics(store, rotator, registers);
+  addVolumeMetrics(store, storage, registers);
   const requests = new Counter({
     name: 'sluice_server_requests_total',
     help: 'Requests answered, by operation and HTTP status.',

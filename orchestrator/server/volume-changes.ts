@@ -3,8 +3,8 @@ import * as z from 'zod';
 import { SluiceError } from '../../model/errors.ts';
 import { isoOf } from '../../model/iso-time.ts';
 import { fieldsOf } from '../../model/limits-tree.ts';
-import type { Brick, Volume } from '../../model/volume.ts';
-import { LimitWish, ResizeWish, VolumeShown as Shown, type VolumeShown } from '../../model/volume-request.ts';
+import { type Brick, replicaSetsOf, type Volume } from '../../model/volume.ts';
+import { LimitWish, ResizeWish, VolumeShown } from '../../model/volume-request.ts';
 import type { Put, Store } from '../../store/contract.ts';
 import type { OperationId } from './authorization.ts';
 import { PATHS } from './layout.ts';
@@ -12,8 +12,9 @@ import { type Cluster, type Operation, operation, type Parsed } from './operatio
 import type { Principal } from './principal.ts';
 import { subjectOf, type VolumeDeed } from './volume-clock.ts';
 import { meantVolume } from './volume-meant.ts';
-import { brickBytes, inWords, shapeOf } from './volume-placement.ts';
+import { brickBytes, inWords } from './volume-placement.ts';
 import { checkQuota } from './volume-quota.ts';
+import { imageOf } from './volume-rooms.ts';
 import { mountsOf, shownWhenSettled } from './volume-showing.ts';
 import { allVolumes, type Growth, growthOf, mustFindVolume } from './volume-store.ts';
 import { checkTenantLimits, Meant, noRoom, planOf, storagePlaces } from './volumes.ts';
@@ -25,7 +26,7 @@ const resize = operation({
   summary: 'Grows a volume while it is used. None shrinks.',
   ...Meant,
   body: ResizeWish,
-  answer: Shown,
+  answer: VolumeShown,
   handle: async (cluster, request) => {
     const { who, body } = request;
     return change(cluster, request, 'volume.resize', 'resized', async (one) => {
@@ -39,8 +40,8 @@ const resize = operation({
       // It counts already: only its bytes are new.
       checkQuota({ ...plan, volumes: { ...volumes, count: null } }, others, body.sizeBytes);
       const after = grown(one, body);
-      await checkRoom(cluster, who, one, after, all);
       if (after.sizeBytes === one.sizeBytes && after.inodes === one.inodes) return { after: one };
+      await checkRoom(cluster, who, one, after, all);
       const { sizeBytes, inodes } = one;
       const growth: Growth = {
         generation: after.generation,
@@ -58,7 +59,7 @@ const limit = operation({
   summary: 'Sets limits of a volume’s mounts: what is named replaces, the rest stays, null is unlimited.',
   ...Meant,
   body: LimitWish,
-  answer: Shown,
+  answer: VolumeShown,
   handle: async (cluster, request) => {
     const { who, body } = request;
     return change(cluster, request, 'volume.limit', 'limited', async (one) => {
@@ -80,7 +81,7 @@ const remove = operation({
     'Deletes a volume that nobody has mounted. Its data is kept for a while, in which it can be had back; with ?now=1 it is gone.',
   params: Meant.params,
   query: Meant.query.extend({ now: z.literal('1').optional() }),
-  answer: Shown,
+  answer: VolumeShown,
   handle: async (cluster, request) => {
     const { now: atOnce } = request.query;
     const { keepDeletedMs } = cluster.volumeRules;
@@ -106,7 +107,7 @@ const undelete = operation({
   path: '/v1/volumes/:id/undelete',
   summary: 'Has a deleted volume back whose data is still kept.',
   ...Meant,
-  answer: Shown,
+  answer: VolumeShown,
   handle: async (cluster, request) =>
     change(cluster, request, 'volume.undelete', 'undeleted', (one) => {
       if (one.phase === 'removing') throw isGoing(one);
@@ -185,8 +186,7 @@ function checkGrows(one: Volume, { sizeBytes, inodes }: z.infer<typeof ResizeWis
 
 function grown(one: Volume, { sizeBytes, inodes: asked }: z.infer<typeof ResizeWish>): Volume {
   const inodes = asked === undefined ? one.inodes : asked;
-  const hasArbiter = one.bricks.some(({ role }) => role === 'arbiter');
-  const bytes = brickBytes(shapeOf(one.layout, hasArbiter ? 3 : 2), { sizeBytes, inodes });
+  const bytes = brickBytes(replicaSetsOf(one).length, { sizeBytes, inodes });
   const bricks = one.bricks.map(
     (brick): Brick => ({ ...brick, bytes: Math.max(brick.bytes, bytes[brick.role]) }),
   );
@@ -203,8 +203,8 @@ async function checkRoom(
 ): Promise<void> {
   const places = await storagePlaces(cluster, after, all);
   const more = new Map<string, number>();
-  for (const [i, { node, bytes }] of after.bricks.entries())
-    more.set(node, (more.get(node) ?? 0) + bytes - (before.bricks[i]?.bytes ?? 0));
+  for (const [i, { node }] of after.bricks.entries())
+    more.set(node, (more.get(node) ?? 0) + imageOf(after, i) - imageOf(before, i));
   for (const [node, needed] of more) {
     const place = places.find((one) => one.node === node);
     if (place === undefined)

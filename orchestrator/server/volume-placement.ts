@@ -1,6 +1,6 @@
 /** Where a volume's bricks go: which nodes, in Gluster's order, and how much each must hold. Pure and deterministic. */
 import type { Ipv4 } from '../../model/addresses.ts';
-import { arbiterBytes } from '../../model/brick-size.ts';
+import { arbiterBytes, brickInodes, shapeOf as shapeOfImage } from '../../model/brick-size.ts';
 import type { NodeName } from '../../model/names.ts';
 import type { Brick, Layout } from '../../model/volume.ts';
 
@@ -24,10 +24,8 @@ export type Placement =
   /** `rooms` is for operators: how full the pools are is no tenant's business. */
   | { readonly ok: false; readonly why: string; readonly rooms: string };
 
-export const MIB = 2 ** 20;
-
-/** The smallest file system a brick can have (mkfs.xfs(8): 300 MiB), and what is put beside it. */
-export const LEAST_BRICK_BYTES = 320 * MIB;
+/** Sizes of bricks are whole, for people's sake. */
+const MIB = 2 ** 20;
 
 export interface Shape {
   /** Sets of bricks that hold the same; a file lies in one of them, its shards in all. */
@@ -56,12 +54,11 @@ export function defaultLayout(places: number): Layout {
 
 /** How much each brick must hold. */
 export function brickBytes(
-  { sets }: Pick<Shape, 'sets'>,
+  sets: number,
   { sizeBytes, inodes }: Pick<PlacementWish, 'sizeBytes' | 'inodes'>,
 ): Readonly<Record<Brick['role'], number>> {
-  const data = Math.max(LEAST_BRICK_BYTES, wholeMib(sizeBytes / sets));
-  const names = arbiterBytes({ inodes, dataBytes: data, sets });
-  return { data, arbiter: Math.min(data, Math.max(LEAST_BRICK_BYTES, wholeMib(names))) };
+  const data = Math.ceil(sizeBytes / sets / MIB) * MIB;
+  return { data, arbiter: Math.min(data, arbiterBytes({ inodes, dataBytes: data, sets })) };
 }
 
 /**
@@ -70,10 +67,11 @@ export function brickBytes(
  */
 export function placeBricks(wish: PlacementWish, places: readonly Place[]): Placement {
   const shape = shapeOf(wish.layout, places.length);
-  const bytes = brickBytes(shape, wish);
+  const bytes = brickBytes(shape.sets, wish);
   const length = shape.copies + (shape.arbiter ? 1 : 0);
   if (places.length < length) return tooFew(wish.layout, length, places);
-  const slots = slotsOf(shape, bytes);
+  const inodes = brickInodes({ inodes: wish.inodes, dataBytes: bytes.data, sets: shape.sets });
+  const slots = slotsOf(shape, bytes, inodes);
   const roomiest = [...places].sort(byRoom).slice(0, slots.length);
   // The first try is to take the best for each brick. Where that leads nowhere, every way is tried: bricks come in
   // two sizes alone, so that if there is a way at all, there is one over as many of the roomiest as there are bricks.
@@ -91,13 +89,22 @@ export function placeBricks(wish: PlacementWish, places: readonly Place[]): Plac
 interface Slot {
   readonly set: number;
   readonly role: Brick['role'];
+  /** What it must hold, and what it takes of a pool for that. */
   readonly bytes: number;
+  readonly image: number;
 }
 
-function slotsOf({ sets, copies, arbiter }: Shape, bytes: Readonly<Record<Brick['role'], number>>): Slot[] {
+function slotsOf(
+  { sets, copies, arbiter }: Shape,
+  all: Readonly<Record<Brick['role'], number>>,
+  inodes: number,
+): Slot[] {
   const each = <T>(make: (set: number) => T[]): T[] =>
     Array.from({ length: sets }, (_, set) => make(set)).flat();
-  const slot = (set: number, role: Brick['role']): Slot => ({ set, role, bytes: bytes[role] });
+  const slot = (set: number, role: Brick['role']): Slot => {
+    const bytes = all[role];
+    return { set, role, bytes, image: shapeOfImage({ bytes, inodes }).imageBytes };
+  };
   const data = each((set) => Array.from({ length: copies }, () => slot(set, 'data')));
   // Small ones last: they fit in what is left.
   return arbiter ? [...data, ...each((set) => [slot(set, 'arbiter')])] : data;
@@ -119,14 +126,14 @@ function fill(slots: readonly Slot[], places: readonly Place[], width: number): 
     const zones = new Set(set.flatMap(({ zone }) => zone ?? []));
     const shares = ({ zone }: Place): number => (zone !== null && zones.has(zone) ? 1 : 0);
     const candidates = places
-      .filter((place) => !set.includes(place) && roomOf(place) >= slot.bytes)
+      .filter((place) => !set.includes(place) && roomOf(place) >= slot.image)
       .sort((a, b) => shares(a) - shares(b) || roomOf(b) - roomOf(a) || (a.node < b.node ? -1 : 1));
     for (const place of candidates.slice(0, width)) {
       chosen.push(place);
-      rooms.set(place.node, roomOf(place) - slot.bytes);
+      rooms.set(place.node, roomOf(place) - slot.image);
       if (next()) return true;
       chosen.pop();
-      rooms.set(place.node, roomOf(place) + slot.bytes);
+      rooms.set(place.node, roomOf(place) + slot.image);
     }
     return false;
   }
@@ -136,10 +143,6 @@ function fill(slots: readonly Slot[], places: readonly Place[], width: number): 
 
 function byRoom(a: Place, b: Place): number {
   return b.room - a.room || (a.node < b.node ? -1 : 1);
-}
-
-function wholeMib(bytes: number): number {
-  return Math.ceil(bytes / MIB) * MIB;
 }
 
 function tooFew(layout: Layout, needed: number, places: readonly Place[]): Placement {
@@ -153,7 +156,7 @@ function noRoom(layout: Layout, slots: readonly Slot[], places: readonly Place[]
   const of = (role: Brick['role']): string | undefined => {
     const some = slots.filter((slot) => slot.role === role);
     const what = role === 'data' ? 'of data' : 'for arbiters';
-    return some[0] && `${some.length} x ${inWords(some[0].bytes)} ${what}`;
+    return some[0] && `${some.length} x ${inWords(some[0].image)} ${what}`;
   };
   const takes = [of('data'), of('arbiter')].filter((one) => one !== undefined).join(' and ');
   const apart = slots.length > 1 ? ', what is the same on different nodes' : '';

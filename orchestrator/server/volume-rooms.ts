@@ -1,4 +1,5 @@
 /** How much room storage nodes have for bricks: from their reports, and from what they have not told of yet. Pure. */
+import { brickNeed, shapeOf, THIN_START_BYTES } from '../../model/brick-size.ts';
 import type { ClusterNode } from '../../model/cluster.ts';
 import type { NodeName } from '../../model/names.ts';
 import type { Volume } from '../../model/volume.ts';
@@ -18,8 +19,8 @@ export interface RoomsInput {
 /**
  * Storage nodes that can be asked to make a brick, with what they may promise to it.
  *
- * A thin brick takes its room as it fills: all promises together may be `overcommit` times what there is, and one
- * alone no more than there is. A reserved one takes its room at once, so it must be free besides.
+ * A thin brick takes its room as it fills: all promises together may be `overcommit` times what there is. A reserved
+ * one takes its room at once, so it must be free besides. As the node itself sees it (poolRefusal in brick-size.ts).
  */
 export function placesFor(
   { thin }: Pick<Volume, 'thin'>,
@@ -32,7 +33,10 @@ export function placesFor(
     const { totalBytes, freeBytes } = one.pool;
     const awaited = bricksToCome(one, volumes);
     const left = Math.floor(totalBytes * overcommit) - promisedBy(one, volumes, awaited.all);
-    const room = thin ? Math.min(left, totalBytes) : Math.min(left, freeBytes - awaited.reserved);
+    const free = freeBytes - awaited.reserved;
+    const reservable = Math.min(left, free);
+    const promisable = free < THIN_START_BYTES ? 0 : left;
+    const room = thin ? promisable : reservable;
     return [{ node: one.node, address: one.address, zone: known.zone, room }];
   });
 }
@@ -44,8 +48,16 @@ export function commitmentOf(one: NodeStorage, volumes: readonly Volume[]): numb
 }
 
 function promisedBy(one: NodeStorage, volumes: readonly Volume[], awaited: number): number {
-  const wanted = bricksOn(one.node, volumes).reduce((sum, { bytes }) => sum + bytes, 0);
+  const wanted = bricksOn(one.node, volumes).reduce(
+    (sum, { volume, index }) => sum + imageOf(volume, index),
+    0,
+  );
   return Math.max((one.pool?.promisedBytes ?? 0) + awaited, wanted);
+}
+
+/** What a volume's brick takes of its pool. */
+export function imageOf(volume: Volume, index: number): number {
+  return shapeOf(brickNeed(volume, index)).imageBytes;
 }
 
 /** Bytes of bricks that the node was asked for and has not yet. */
@@ -55,7 +67,7 @@ function bricksToCome(one: NodeStorage, volumes: readonly Volume[]): { all: numb
   for (const { volume, index, bytes } of bricksOn(one.node, volumes)) {
     const report = one.bricks.get(brickKey(volume.id, index));
     const has = report?.state === 'ready' ? (report.fill?.totalBytes ?? bytes) : 0;
-    const missing = Math.max(0, bytes - has);
+    const missing = bytes > has ? imageOf(volume, index) - has : 0;
     all += missing;
     if (!volume.thin) reserved += missing;
   }

@@ -1,6 +1,5 @@
 /** What becomes of a volume next, by what nodes have told and by the time: its phases, its coordinator, its hosts. Pure. */
 import type { ClusterNode } from '../../model/cluster.ts';
-import { isoOf } from '../../model/iso-time.ts';
 import type { NodeName } from '../../model/names.ts';
 import type { Volume } from '../../model/volume.ts';
 import type { BrickReport, VolumeReport } from '../../model/volume-report.ts';
@@ -96,10 +95,12 @@ function growthStep(one: Volume, { generation, before }: Growth, world: StorageW
   const bricks = one.bricks.map((brick, index) =>
     answers[index]?.state === 'ready' ? brick : { ...brick, bytes: before.bricks[index] ?? brick.bytes },
   );
-  const { sizeBytes, inodes } = before;
+  const hasGrown = answers.some((answer) => answer?.state === 'ready');
+  const inodes = hasGrown ? one.inodes : before.inodes;
+  const to = { ...one, sizeBytes: before.sizeBytes, inodes, bricks, generation: one.generation + 1 };
   return {
     ...{ point: 'shrunk-back', operation: 'volume.resize', why: failure, failed: true },
-    ...{ to: { ...one, sizeBytes, inodes, bricks, generation: one.generation + 1 }, endsGrowth: true },
+    ...{ to, endsGrowth: true },
   };
 }
 
@@ -157,8 +158,8 @@ function isGone({ one, revision }: KeptVolume, { nodes, told }: StorageWorld): b
       const last = told(node);
       if (last === undefined || !last.reachable || last.revision < revision) return false;
       if ([...last.bricks.values()].some(({ volume }) => volume === one.id)) return false;
-      const order = node === one.coordinator ? last.volumes.get(one.id) : undefined;
-      return order === undefined || order.state === 'absent';
+      // Silence about Gluster is no answer: it may not run.
+      return node !== one.coordinator || orderOf(one, { told })?.state === 'absent';
     });
 }
 
@@ -199,9 +200,4 @@ function lacking(one: Volume, generation: number, world: StorageWorld): string {
 
 function canBeAsked(node: NodeName, { nodes, told }: StorageWorld): boolean {
   return nodes.get(node)?.fenced === false && told(node)?.reachable === true;
-}
-
-/** For people: until when a deleted volume can be had back. */
-export function keptUntil({ removeAt }: Volume): string {
-  return removeAt === null ? 'now' : isoOf(removeAt);
 }

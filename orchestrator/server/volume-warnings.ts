@@ -27,7 +27,7 @@ export function warningsOf(standing: Standing): string[] {
     ...(reachable
       ? []
       : [`node ${volume.coordinator}, which coordinates it, is silent: what is shown are its last words`]),
-    ...(report?.state === 'failed' ? [`Gluster: ${report.why ?? 'it failed'}`] : []),
+    ...troubles(report),
     ...down(standing),
     ...(report?.fill == null ? [] : fullness(report.fill)),
     ...healing(report),
@@ -48,6 +48,11 @@ export function poolWarnings(nodes: readonly { one: NodeStorage; commitment: num
       ...(free <= 1 - NEAR_FULL ? [`the pool of node ${node} has ${percent(free)} left`] : []),
     ];
   });
+}
+
+function troubles(report: VolumeReport | null): string[] {
+  if (report === null || (report.state !== 'failed' && report.why === null)) return [];
+  return [`Gluster: ${report.why ?? 'it failed'}`];
 }
 
 function redundancy(volume: Volume): string[] {
