@@ -8,7 +8,7 @@ import { findVolume, VOLUMES } from './volume-find.ts';
 import { wouldDo } from './volume-make.ts';
 import type { NamedFlags } from './volume-show.ts';
 import { shownText } from './volume-text.ts';
-import { untilReady, type WaitFlags } from './volume-wait.ts';
+import { atFirst, untilReady, type WaitFlags } from './volume-wait.ts';
 
 export async function remove(flags: Destroying & NamedFlags & { readonly now: boolean }): Promise<void> {
   await withServer(flags, async (client) => {
@@ -38,7 +38,7 @@ export async function undelete(flags: Changing & NamedFlags & WaitFlags): Promis
     const path = pathTo(VOLUMES, volume.id, 'undelete');
     const what = `undelete volume ${volume.name} of tenant ${volume.tenant}`;
     if (flags.dryRun) return wouldDo(flags.json, what, { method: 'POST', path });
-    const back = (await client.request('POST', path)) as VolumeShown;
+    const back = (await client.request('POST', `${path}${atFirst(flags)}`)) as VolumeShown;
     const shown = flags.wait ? await untilReady(client, back, flags) : back;
     show(flags.json, shown, () => shownText(shown));
   });

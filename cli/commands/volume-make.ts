@@ -10,7 +10,7 @@ import { type Changing, changing } from './options.ts';
 import { findVolume, VOLUMES } from './volume-find.ts';
 import type { NamedFlags, WhoseFlags } from './volume-show.ts';
 import { limitsText, shownText, sizeText } from './volume-text.ts';
-import { untilReady, untilSettled, type WaitFlags, waitFlags } from './volume-wait.ts';
+import { atFirst, untilReady, untilSettled, type WaitFlags, waitFlags } from './volume-wait.ts';
 import { inodesOf, listOf, type Said, sizeOf, volumeLimits } from './volume-words.ts';
 
 export interface CreateFlags extends Changing, WhoseFlags, WaitFlags {
@@ -64,7 +64,7 @@ export async function create(flags: CreateFlags): Promise<void> {
   const what = `create volume ${name} of ${sizeText(sizeBytes)}`;
   if (dryRun) return wouldDo(json, what, { method: 'POST', path: VOLUMES, body });
   await withServer(flags, async (client) => {
-    const made = (await client.request('POST', VOLUMES, body)) as VolumeShown;
+    const made = (await client.request('POST', `${VOLUMES}${atFirst(flags)}`, body)) as VolumeShown;
     const shown = flags.wait ? await untilReady(client, made, flags) : made;
     show(json, shown, () => shownText(shown));
   });
@@ -128,7 +128,7 @@ async function changeOf(
     const present = await findVolume(client, flags.volume, flags.tenant);
     const path = pathTo(VOLUMES, present.volume.id, verb);
     if (flags.dryRun) return wouldDo(flags.json, what(present), { method, path, body });
-    const changed = (await client.request(method, path, body)) as VolumeShown;
+    const changed = (await client.request(method, `${path}${atFirst(flags)}`, body)) as VolumeShown;
     const shown = flags.wait ? await untilSettled(client, changed, flags) : changed;
     show(flags.json, shown, () => shownText(shown));
   });

@@ -29,6 +29,15 @@ export function waitFlags<T>(yargs: Argv<T>): Argv<T & WaitFlags> {
     }) as unknown as Argv<T & WaitFlags>;
 }
 
+/**
+ * The server is to answer a change when it is done, or could not be: then it says why. After this time it answers how
+ * far it is. @returns a query
+ */
+export function atFirst({ wait }: WaitFlags): string {
+  return wait ? `?waitMs=${FIRST_MS}` : '';
+}
+
+const FIRST_MS = 500;
 /** The server answers as soon as it is done; so often people see how far it is. */
 const LOOK_EVERY_MS = 250;
 

@@ -75,7 +75,7 @@ function lookingAt(...looks: readonly VolumeShown[]): Answer {
   let at = 0;
   return ({ method, path: asked }) => {
     const look = looks[Math.min(at, looks.length - 1)];
-    if (asked.startsWith('/v1/volumes?')) return PAGE([look]);
+    if (method === 'GET' && asked.startsWith('/v1/volumes?')) return PAGE([look]);
     if (method === 'GET' && asked.startsWith(`/v1/volumes/${ID}`)) at += 1;
     return look;
   };
@@ -99,7 +99,7 @@ describe('a volume from the command line', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^volume {2}shared \(v0123456789ab\) of tenant shop\nstate {3}ready$/m);
     expect(server.asked[0]).toEqual({
-      ...{ method: 'POST', path: '/v1/volumes' },
+      ...{ method: 'POST', path: '/v1/volumes?waitMs=500' },
       body: {
         ...{ tenant: 'shop', name: 'shared', sizeBytes: 10 * GIB, thin: false, layout: 'two-by-two' },
         limits: { 'volume.read': 20e6, 'volume.writeOps': 500 },
@@ -183,7 +183,7 @@ describe('a volume from the command line', () => {
     expect(await sluice('resize', 'shared', '--size', '20GiB')).toMatchObject({ code: 0 });
     const changes = server.asked.filter(({ method }) => method !== 'GET');
     expect(changes).toEqual([
-      { method: 'POST', path: `/v1/volumes/${ID}/resize`, body: { sizeBytes: 20 * GIB } },
+      { method: 'POST', path: `/v1/volumes/${ID}/resize?waitMs=500`, body: { sizeBytes: 20 * GIB } },
     ]);
     server.answer = lookingAt(sampleShown());
     const limits = ['read=20MB/s', 'writeOps=unlimited'];
@@ -199,7 +199,7 @@ describe('a volume from the command line', () => {
     const wanted = sampleShown({ settled: false }, sampleVolume({ sizeBytes: 20 * GIB }));
     const refused = sampleShown({ warnings: ['node b: the pool has no room'] });
     server.answer = ({ method, path: asked }) => {
-      if (asked.startsWith('/v1/volumes?')) return PAGE([refused]);
+      if (method === 'GET' && asked.startsWith('/v1/volumes?')) return PAGE([refused]);
       return method === 'POST' ? wanted : refused;
     };
     expect(await sluice('resize', 'shared', '--size', '20GiB')).toMatchObject({
@@ -223,7 +223,10 @@ describe('a volume from the command line', () => {
     ]);
     server.answer = lookingAt(sampleShown());
     expect(await sluice('undelete', 'shared')).toMatchObject({ code: 0 });
-    expect(server.asked.at(-1)).toMatchObject({ method: 'POST', path: `/v1/volumes/${ID}/undelete` });
+    expect(server.asked.at(-1)).toMatchObject({
+      method: 'POST',
+      path: `/v1/volumes/${ID}/undelete?waitMs=500`,
+    });
   }, 30_000);
 
   it('is changed by no command with --dry-run', async () => {
