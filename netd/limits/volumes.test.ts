@@ -34,6 +34,7 @@ describe('the limits of a mount', () => {
   it('are what was said of its container, else of it, else of its volume, else of its tenant’s containers', async () => {
     expect(held()).toEqual(rates({ 'volume.read': 20 * MB }));
     plan({ 'volume.read': 3 * MB, 'volume.writeOps': 300 });
+    node.volume(2, { 'volume.write': 9 * MB });
     const other = node.storaged.mount(2, C1, {}, { 'volume.write': 5 * MB });
     await node.round();
     expect(held()).toEqual(rates({ 'volume.read': 20 * MB, 'volume.writeOps': 300 }));
@@ -125,6 +126,9 @@ describe('the limits of a mount', () => {
     node.storaged.tell();
     await node.round();
     expect(held()).toEqual(rates({ 'volume.read': 10 * MB }));
+    node.storaged.change(data, { held: UNLIMITED_VOLUME, replaced: 2 });
+    await node.round(true);
+    expect(held()).toEqual(rates({ 'volume.read': 10 * MB }));
     expect([node.keeper.drifts(), picture().shortfalls]).toEqual([0, []]);
   });
 
@@ -164,6 +168,35 @@ describe('the limits of a mount', () => {
     expect(picture().shortfalls).toEqual([]);
   });
 
+  it('that were refused are asked for at once of another client', async () => {
+    node.storaged.refuses.add(data);
+    node.open(slower);
+    await node.round();
+    node.storaged.refuses.clear();
+    node.storaged.change(data, { replaced: 1 });
+    node.storaged.tell();
+    await node.round();
+    expect(held()).toEqual(rates({ 'volume.read': 10 * MB }));
+  });
+
+  it('that were set while they were being read are nobody else’s change', async () => {
+    const [write, read] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    node.storaged.slow = write.promise;
+    node.open(slower);
+    await node.round();
+    node.storaged.slowReading = read.promise;
+    const looking = node.round(true);
+    await new Promise(setImmediate);
+    write.resolve();
+    await new Promise(setImmediate);
+    expect(held()).toEqual(rates({ 'volume.read': 10 * MB }));
+    read.resolve();
+    await looking;
+    await node.round(true);
+    expect(held()).toEqual(rates({ 'volume.read': 10 * MB }));
+    expect(node.keeper.drifts()).toBe(0);
+  });
+
   it('do not change while something else of the container is refused, and do not hold that up', async () => {
     node.kernel.makeGroup(C1, { pids: 200 });
     node.kernel.refuses.add('pids');
@@ -195,7 +228,7 @@ describe('the limits of a mount', () => {
 });
 
 describe('a tenant’s share of its mounts on a node', () => {
-  it('is held for all of them together, changed by switches, and dropped with the last', async () => {
+  it('is held for all of them together, changed by switches, and forgotten with the last', async () => {
     plan({}, { 'tenant.volume.write': 50 * MB });
     await node.round();
     expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));

@@ -24,6 +24,8 @@ export class SimulatedStoraged {
   writes = 0;
   /** What a write waits for. */
   slow: Promise<void> = Promise.resolve();
+  /** What the answer to a reading waits for, after it was read. */
+  slowReading: Promise<void> = Promise.resolve();
   /** Thrown by the next write, after it was done: netd dies there. */
   dieAfterWrite = false;
   #told: NodeMounts | undefined;
@@ -63,7 +65,12 @@ export class SimulatedStoraged {
   readonly keeper: VolumeKeeper = {
     told: () => this.#told,
     answers: () => this.isUp,
-    read: () => (this.isUp ? Promise.resolve(this.#picture()) : Promise.reject(unreachable())),
+    read: async () => {
+      if (!this.isUp) throw unreachable();
+      const picture = this.#picture();
+      await this.slowReading;
+      return picture;
+    },
     apply: async (id, rates) => {
       await this.slow;
       const mount = this.mounts.get(id);
