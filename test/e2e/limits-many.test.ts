@@ -1,8 +1,8 @@
 /** A switch for two hundred containers of one node: how long from the operator's word to the last read-back. */
+import { inhabit } from '../../lab/inhabitant.ts';
 import { createLab, type Lab, type LabContainer } from '../../lab/lab.ts';
 import { localClient } from '../../linux/api-client.ts';
 import { until } from '../faults/crashes.ts';
-import { type HeldProcess, holdProcess } from '../support/held-process.ts';
 
 const CONTAINERS = 200;
 const AT_ONCE = 8;
@@ -16,7 +16,6 @@ const CHANGES = {
 };
 
 let lab: Lab;
-const held: HeldProcess[] = [];
 
 beforeAll(async () => {
   lab = await createLab({ prefix: 'limmany', nodes: ['a'] });
@@ -27,18 +26,13 @@ beforeAll(async () => {
     Array.from({ length: AT_ONCE }, async () => {
       for (let name = names.shift(); name !== undefined; name = names.shift()) {
         const container: LabContainer = await lab.container('a', 'blue', name);
-        held.push(
-          await holdProcess(container, '/sluice-limits-many', { memory: 64 * MIB, pids: 50, cpu: 0.5 }),
-        );
+        await inhabit(lab, container, { limits: { memory: 64 * MIB, pids: 50, cpu: 0.5 } });
       }
     }),
   );
   await until('all cgroups are found', async () => (await unlike({ memory: 64 * MIB })) === 0);
 });
-afterAll(async () => {
-  await Promise.all(held.map((one) => one[Symbol.asyncDispose]()));
-  await lab?.close();
-});
+afterAll(() => lab?.close());
 
 interface Shown {
   readonly fields: readonly { readonly field: string; readonly kernel?: unknown }[];

@@ -1,11 +1,11 @@
 /** A switch on a real node: opened at the server, held by netd in cgroups and queues, ended by netd's own clocks. */
+import { type Inhabitant, inhabit } from '../../lab/inhabitant.ts';
 import { createLab, type Lab, type LabContainer } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
 import { localClient } from '../../linux/api-client.ts';
 import { writeAtomically } from '../../linux/files.ts';
 import type { LimitField, LimitValue } from '../../model/limits.ts';
 import { killNow, processOf, until, waitReady } from '../faults/crashes.ts';
-import { type HeldProcess, holdProcess } from '../support/held-process.ts';
 
 const MIB = 2 ** 20;
 const RUNTIME = { memory: 64 * MIB, pids: 50, cpu: 0.5 };
@@ -27,7 +27,7 @@ type Values = Partial<Record<LimitField, LimitValue>>;
 let lab: Lab;
 let node: LabNode;
 let cart: LabContainer;
-let process_: HeldProcess;
+let inside: Inhabitant;
 let before: Values;
 
 beforeAll(async () => {
@@ -40,15 +40,12 @@ beforeAll(async () => {
     conf: { app: 'cart', labels: { tier: 'web' } },
     runtimeConfig: { bandwidth: { ingressRate: 10_000_000, ingressBurst: 4_294_967_295 } },
   });
-  process_ = await holdProcess(cart, '/sluice-limits', RUNTIME);
+  inside = await inhabit(lab, cart, { limits: RUNTIME });
   await until('its cgroup is found', async () => (await shown()).cgroup !== null);
   await until('the server knows of it', async () => (await told()).includes(cart.id));
   before = await kernel();
 });
-afterAll(async () => {
-  await process_?.[Symbol.asyncDispose]();
-  await lab?.close();
-});
+afterAll(() => lab?.close());
 beforeEach(() => moveClock({}));
 
 interface Shown {
@@ -195,8 +192,8 @@ it('goes on after a reboot, from what is on disk', async () => {
   await until('it is open', isOpen);
   await node.stop();
   // The kernel forgets, and the runtime starts its container anew, with what it has on record.
-  await process_[Symbol.asyncDispose]();
-  process_ = await holdProcess(cart, '/sluice-limits', RUNTIME);
+  await inside.stop();
+  inside = await inhabit(lab, cart, { limits: RUNTIME });
   moveClock({ boot: -1e9, bootId: 'another' });
   await node.restart();
   await until('it is open again', isOpen);
@@ -205,7 +202,7 @@ it('goes on after a reboot, from what is on disk', async () => {
 });
 
 it('repairs within ten seconds what somebody else has changed, and tells of it', async () => {
-  process_.write('pids', 'pids.max', '7');
+  inside.change('pids.max', '7');
   expect(await after('it is repaired', isAsBefore)).toBeLessThan(10_000);
   expect((await shown()).events).toContainEqual(expect.objectContaining({ what: 'drift', field: 'pids' }));
 });
@@ -249,5 +246,5 @@ it('gives the container back what its runtime had given it when the node is take
   await open(60_000);
   await until('it is open', isOpen);
   await node.down();
-  expect(process_.read('pids', 'pids.max')).toBe(String(RUNTIME.pids));
+  expect(inside.kernel('pids.max')).toBe(String(RUNTIME.pids));
 });

@@ -1,16 +1,15 @@
 /** Limits and switches as an operator types them, on a real node: what is said holds in the kernel, and is shown. */
+import { inhabit } from '../../lab/inhabitant.ts';
 import { createLab, type Lab, type LabContainer } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
 import type { SwitchPlanned, SwitchShown } from '../../model/switch-request.ts';
 import { until } from '../faults/crashes.ts';
-import { type HeldProcess, holdProcess } from '../support/held-process.ts';
 
 const RUNTIME = { memory: 64 * 2 ** 20, pids: 50, cpu: 0.5 };
 
 let lab: Lab;
 let node: LabNode;
 let cart: LabContainer;
-let held: HeldProcess;
 
 beforeAll(async () => {
   lab = await createLab({ prefix: 'swcli', nodes: ['a'] });
@@ -18,15 +17,12 @@ beforeAll(async () => {
   node = lab.node('a');
   await lab.tenant('shop');
   cart = await lab.container('a', 'shop', 'cart', { conf: { app: 'cart' } });
-  held = await holdProcess(cart, '/sluice-swcli', RUNTIME);
+  await inhabit(lab, cart, { limits: RUNTIME });
   await until('its cgroup is found', async () =>
     (await sluice('limits', 'show', 'cart')).includes('cgroup     v'),
   );
 });
-afterAll(async () => {
-  await held?.[Symbol.asyncDispose]();
-  await lab?.close();
-});
+afterAll(() => lab?.close());
 
 async function sluice(...words: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await node.sluice(words);

@@ -1,12 +1,12 @@
 /** Switches over two real nodes, from the command line: zones, a node that is away, and room made by squeezing. */
 import { cpus } from 'node:os';
+import { inhabit } from '../../lab/inhabitant.ts';
 import { createLab, type Lab, type LabContainer } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
 import { localClient } from '../../linux/api-client.ts';
 import type { LimitField, LimitValue } from '../../model/limits.ts';
 import type { SwitchEffect, SwitchListed, SwitchPlanned, SwitchShown } from '../../model/switch-request.ts';
 import { until } from '../faults/crashes.ts';
-import { type HeldProcess, holdProcess } from '../support/held-process.ts';
 
 const CORES = cpus().length;
 
@@ -14,7 +14,6 @@ let lab: Lab;
 let a: LabNode;
 let b: LabNode;
 const containers = new Map<string, LabContainer>();
-const held: HeldProcess[] = [];
 
 beforeAll(async () => {
   lab = await createLab({ prefix: 'swe2e', nodes: ['a', 'b'] });
@@ -31,15 +30,12 @@ beforeAll(async () => {
     async () => (await plan('--lift', 'pids')).containers.length === 2,
   );
 });
-afterAll(async () => {
-  await Promise.all(held.map((one) => one[Symbol.asyncDispose]()));
-  await lab?.close();
-});
+afterAll(() => lab?.close());
 
 async function stand(node: LabNode, tenant: string, name: string, cpu: number): Promise<void> {
   const container = await lab.container(node.name, tenant, name, { conf: { app: name.split('-')[0] } });
   containers.set(name, container);
-  held.push(await holdProcess(container, '/sluice-switches', { cpu }));
+  await inhabit(lab, container, { limits: { cpu } });
 }
 
 /** What the kernel holds, read for this question. */

@@ -100,7 +100,7 @@ export function attach(
 export function load(lab: Lab, { name, container }: Placed, to: Placed): Promise<Inhabitant> {
   const ping = [...PING, to.container.internal].join(' ');
   const work = name === `${APP}0` ? 'exec nice -n 19 sh -c "while :; do :; done"' : 'sleep infinity';
-  return inhabit(lab, container, ['sh', '-c', `${ping} >/dev/null & ${work}`]);
+  return inhabit(lab, container, { argv: ['sh', '-c', `${ping} >/dev/null & ${work}`] });
 }
 
 /** What the server is asked, and says. */
