@@ -40,8 +40,8 @@ const BOUNDS: Readonly<Record<NumberUnit, Bounds>> = {
 };
 
 /**
- * Of shared volumes. Whoever waits for an operation dies only when it is done, and the largest, of 128 KiB, waits for all
- * of its bytes: two seconds at the least rate, and behind the one before it four.
+ * Of shared volumes. At less a file system is of no use: the largest write, of 128 KiB, takes two seconds at these, and to
+ * make a file counts as 4 KiB (docs/translator.md).
  */
 const VOLUME_LEAST: Readonly<Partial<Record<LimitUnit, number>>> = {
   bytesPerSecond: 64_000,

@@ -1,7 +1,8 @@
 /** What is wanted of a node's limits, worked out anew only where something has changed: a node may have a thousand containers. */
 import type { ClusterView } from '../../model/cluster.ts';
 import { type Endpoint, endpointKey } from '../../model/endpoint.ts';
-import type { Capacity, Limits } from '../../model/limits.ts';
+import type { Capacity, LimitField, Limits, LimitValue } from '../../model/limits.ts';
+import { fieldsOf } from '../../model/limits-tree.ts';
 import type { HeldMount } from '../../model/mount-limits.ts';
 import type { ContainerId, NodeName } from '../../model/names.ts';
 import type { Switch } from '../../model/switch.ts';
@@ -117,8 +118,11 @@ class MountsByContainer {
   ): ReadonlyMap<ContainerId, readonly KnownMount[]> {
     if (this.#from?.[0] === held && this.#from[1] === volumes) return this.#known;
     const now = new Map<ContainerId, KnownMount[]>();
-    for (const mount of held)
-      now.set(mount.container, [...(now.get(mount.container) ?? []), knownMount(mount, volumes)]);
+    const clients = Map.groupBy(held, clientOf);
+    for (const mount of held) {
+      const known = knownMount(mount, clients.get(clientOf(mount)) ?? [], volumes);
+      now.set(mount.container, [...(now.get(mount.container) ?? []), known]);
+    }
     const last = this.#known;
     this.#known = new Map(
       [...now].map(([container, mounts]) => {
@@ -131,8 +135,28 @@ class MountsByContainer {
   }
 }
 
-function knownMount({ id, volume, limits }: HeldMount, volumes: ClusterView['volumes']): KnownMount {
-  return { id, volume, own: limits, ofVolume: volumes.get(volume)?.limits ?? {} };
+/** Mounts of one volume in one container are served by one process. */
+function clientOf({ container, volume }: HeldMount): string {
+  return `${container}/${volume}`;
+}
+
+/** @param same  mounts that have the same client, which cannot hold different limits */
+function knownMount(
+  { id, volume }: HeldMount,
+  same: readonly HeldMount[],
+  volumes: ClusterView['volumes'],
+): KnownMount {
+  return { id, volume, own: leastOf(same), ofVolume: volumes.get(volume)?.limits ?? {} };
+}
+
+function leastOf(mounts: readonly HeldMount[]): Limits {
+  const least: { [F in LimitField]?: LimitValue } = {};
+  for (const [field, value] of mounts.flatMap(({ limits }) => fieldsOf(limits))) {
+    const present = least[field];
+    if (present === undefined || present === null || (value !== null && value < present))
+      least[field] = value;
+  }
+  return least;
 }
 
 /** Containers that have mounts and are not attached. */

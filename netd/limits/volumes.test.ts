@@ -6,6 +6,7 @@ import { emptyPlan } from '../../model/plan.ts';
 import type { MountId } from '../../model/volume.ts';
 import { aSwitch, HOUR, SimulatedNode } from '../../test/support/limits-world.ts';
 import { anEndpoint } from '../../test/support/samples.ts';
+import { aVolumeId } from '../../test/support/simulated-storaged.ts';
 import { createReports } from './report.ts';
 
 const C1 = 'c1' as ContainerId;
@@ -73,6 +74,21 @@ describe('the limits of a mount', () => {
     await node.round();
     expect(held()).toEqual(before);
     expect(node.keeper.drifts()).toBe(0);
+  });
+
+  it('are the least of what was asked for mounts that have one client, and nobody takes them back', async () => {
+    const both = { 'volume.write': null, 'volume.readOps': 90 };
+    const first = node.storaged.mount(4, C1, {}, { ...both, 'volume.read': 9 * MB });
+    const second = node.storaged.mount(5, C1, {}, { 'volume.read': 7 * MB, 'volume.write': 5 * MB });
+    node.storaged.change(second, { volume: aVolumeId(4) });
+    node.storaged.tell();
+    await node.round();
+    const least = rates({ 'volume.read': 7 * MB, 'volume.write': 5 * MB, 'volume.readOps': 90 });
+    expect([held(first), held(second)]).toEqual([least, least]);
+    const { writes } = node.storaged;
+    await node.round(true);
+    await node.round(true);
+    expect([node.storaged.writes, node.keeper.drifts()]).toEqual([writes, 0]);
   });
 
   it('hold of a container that is not attached, as far as it is chosen by tenant, node and zone', async () => {

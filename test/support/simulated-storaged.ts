@@ -78,7 +78,10 @@ export class SimulatedStoraged {
       if (mount === undefined) throw new SluiceError('not_found', 'there is no such mount', 'look');
       if (mount.held === null || this.refuses.has(id))
         throw new SluiceError('storage_failed', 'the client took nothing', 'wait');
-      this.change(id, { held: rates });
+      // Mounts of one volume in one container have one client.
+      for (const other of this.mounts.values())
+        if (other.container === mount.container && other.volume === mount.volume)
+          this.change(other.id, { held: rates });
       return this.#written(rates);
     },
     applyShare: async (tenant, rates) => {
