@@ -9,7 +9,7 @@ import type { Log } from '../model/log.ts';
 import type { NodeMounts } from '../model/mount-limits.ts';
 import type { NodeName } from '../model/names.ts';
 import type { Volume } from '../model/volume.ts';
-import type { BrickReport } from '../model/volume-report.ts';
+import type { BrickReport, VolumeEvent } from '../model/volume-report.ts';
 import { type RecoverLine, type RecoverWish, VolumeShown } from '../model/volume-request.ts';
 import { followCluster } from '../store/cluster-client.ts';
 import type { Store } from '../store/contract.ts';
@@ -21,6 +21,8 @@ import { StorageKeeper } from './keeper.ts';
 import { mountVolume } from './mounting.ts';
 import { lazyParts, type PartMakers } from './parts.ts';
 import { createPicture } from './picture.ts';
+import { volumeOptions } from './gluster/options.ts';
+import { hasMounts, type PartsWorld } from './open-parts.ts';
 import { concerns, type GlusterOptions } from './plan.ts';
 import { reportStorage } from './reports.ts';
 import { storagedRoutes } from './server.ts';
@@ -34,11 +36,10 @@ export interface StoragedOptions {
   readonly server: ApiClient;
   /** Where the last known cluster is kept. */
   readonly store: Store;
-  readonly parts: PartMakers;
-  /** Whether an earlier run has left something that goes on: then it is looked after at once. */
-  readonly left: { readonly mounts: boolean };
-  /** @param hosts  addresses of the nodes that may mount it; @param own  where this node's glusterd listens */
-  optionsOf(volume: Volume, hosts: readonly Ipv4[], own: Ipv4 | undefined): GlusterOptions;
+  parts(world: PartsWorld): PartMakers;
+  /** Whether only this machine reaches its Gluster. */
+  readonly isPrivate: boolean;
+  readonly tls: boolean;
   /** Where Gluster reaches this node's bricks; undefined: it is no storage node, or not known yet. */
   address(): Ipv4 | undefined;
   /** Reads what is on bricks when Gluster cannot. */
@@ -57,9 +58,10 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
   const { node, server, log, checkpoint, runDir } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
-  const parts = lazyParts(options.parts);
   const cluster = await followCluster({ client: server, store: options.store, node, signal, log });
   const view = (): NodeView | undefined => cluster.current();
+  const tell = (event: VolumeEvent): void => reporter.tell(event);
+  const parts = lazyParts(options.parts({ view, tell, store: options.store }));
   const changes = createLatest(0);
   const changed = (): void => {
     changes.set(changes.get() + 1);
@@ -71,35 +73,28 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
     ...{ node, parts, checkpoint, log },
     view,
     told: (volume) => toldOf(server, volume),
-    optionsOf: (volume, own) => options.optionsOf(volume, hostsOf(volume, view()), own),
+    optionsOf: (volume, own) => glusterOptions(options, volume, view(), own),
     news: () => reporter.nudge(),
     now: () => performance.now(),
   });
   const watch = watchVolumes(
     parts,
     () => keeper.coordinated(),
-    (event) => reporter.tell(event),
+    tell,
     signal,
     log,
   );
   const picture = createPicture({ parts, keeper, watch, address: options.address });
   const reporter = reportStorage(server, node, () => picture.report(), signal, log);
   const limits = heldLimits(() => parts.open.mounts, changed);
-  const upkeep = keepMounts({
-    parts,
-    containers,
-    view,
-    changed,
-    tell: (event) => reporter.tell(event),
-    signal,
-    log,
-  });
-  if (options.left.mounts) await parts.mounts().catch((error: unknown) => upkeep.notYet(error));
+  const upkeep = keepMounts({ parts, containers, changed, signal, log });
+  // What an earlier run has left goes on, and is looked after at once.
+  if (await hasMounts(options.store)) await parts.mounts().catch((error: unknown) => upkeep.notYet(error));
 
   const api = await serveLocal(
     path.join(runDir, 'storaged.sock'),
     storagedRoutes({
-      status: () => picture.status(node, cluster.current() !== undefined),
+      status: () => picture.status(node, cluster.current() !== undefined && reporter.heard()),
       mount: async (request) => {
         const mount = await mountVolume({ node, parts, server, containers, keeper, view }, request);
         changed();
@@ -141,9 +136,16 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
   };
 }
 
-/** The addresses by which a volume's nodes come. */
-function hostsOf({ hosts }: Volume, view: NodeView | undefined): Ipv4[] {
-  return hosts.flatMap((host) => view?.nodes.get(host)?.uplinkAddress ?? []);
+/** Who may come, by the addresses by which they come. */
+function glusterOptions(
+  { isPrivate, tls }: StoragedOptions,
+  { hosts, layout }: Volume,
+  view: NodeView | undefined,
+  own: Ipv4 | undefined,
+): GlusterOptions {
+  const addresses = isPrivate ? [own] : hosts.map((host) => view?.nodes.get(host)?.uplinkAddress);
+  const known = addresses.filter((address) => address !== undefined);
+  return volumeOptions({ replicated: layout !== 'single', hosts: known, tls });
 }
 
 async function toldOf(server: ApiClient, { id }: Volume): Promise<readonly (BrickReport | undefined)[]> {

@@ -8,12 +8,16 @@ import type { NodeName } from '../model/names.ts';
 import { STORAGE_REPORT_EVERY_MS, type StorageReport, type VolumeEvent } from '../model/volume-report.ts';
 
 export interface StorageReporter {
+  /** Whether the server has heard of this node since this process started, as far as there is anything to hear. */
+  heard(): boolean;
   /** There is news. */
   nudge(): void;
   /** Told with the next report, and logged. */
   tell(event: VolumeEvent): void;
 }
 
+/** After a first failure; later ones wait longer. */
+const FIRST_PAUSE_MS = 50;
 /** More than the server takes at once would never be told. */
 const MOST_EVENTS = 1_000;
 
@@ -28,32 +32,39 @@ export function reportStorage(
   const alarm = createAlarm(signal);
   let events: VolumeEvent[] = [];
   let reached = true;
+  let heard = false;
+  let pauseMs = STORAGE_REPORT_EVERY_MS;
 
   async function report(): Promise<void> {
     const whole = await picture();
+    heard ||= whole === undefined;
     if (whole === undefined) return;
     const told = events.slice(0, MOST_EVENTS);
     await server.request('POST', `/v1/nodes/${node}/storage`, { node, ...whole, events: told });
     events = events.slice(told.length);
     if (!reached) log.info({}, 'the server hears of storage again');
     reached = true;
+    heard = true;
+    pauseMs = STORAGE_REPORT_EVERY_MS;
   }
 
   function failed(error: unknown): void {
     if (reached && !signal.aborted)
       log.info({ reason: asSluiceError(error).message }, 'the server does not hear of storage');
+    pauseMs = reached ? FIRST_PAUSE_MS : Math.min(2 * pauseMs, STORAGE_REPORT_EVERY_MS);
     reached = false;
   }
 
   async function run(): Promise<void> {
     while (!signal.aborted) {
       await report().catch(failed);
-      await alarm.sleep(STORAGE_REPORT_EVERY_MS);
+      await alarm.sleep(pauseMs);
     }
   }
 
   void run();
   return {
+    heard: () => heard,
     nudge: () => alarm.ring(),
     tell: (event) => {
       log.info({ volume: event.volume, what: event.what }, event.text);

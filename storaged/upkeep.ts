@@ -3,8 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeView } from '../model/cluster-changes.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
-import type { MountId } from '../model/volume.ts';
-import type { VolumeEvent } from '../model/volume-report.ts';
 import type { Containers } from './containers.ts';
 import type { Mount } from './contract.ts';
 import type { StorageParts } from './parts.ts';
@@ -12,10 +10,8 @@ import type { StorageParts } from './parts.ts';
 export interface UpkeepWorld {
   readonly parts: StorageParts;
   readonly containers: Containers;
-  view(): NodeView | undefined;
   /** Mounts are not what they were. */
   changed(): void;
-  tell(event: VolumeEvent): void;
   readonly signal: AbortSignal;
   readonly log: Log;
 }
@@ -34,24 +30,13 @@ const JUDGE_EVERY_MS = 2_000;
 export function keepMounts(world: UpkeepWorld): Upkeep {
   const { parts, containers, signal, log } = world;
   let before = '';
-  let replaced = new Map<MountId, number>();
   let judgedAt = 0;
   let lacking = false;
 
   function look(mounts: readonly Mount[]): void {
     const now = JSON.stringify(mounts.map(({ id, state, replaced: times }) => [id, state, times]));
-    for (const mount of mounts) {
-      if (mount.replaced > (replaced.get(mount.id) ?? mount.replaced)) tellReplaced(mount);
-    }
-    replaced = new Map(mounts.map(({ id, replaced: times }) => [id, times]));
     if (now !== before) world.changed();
     before = now;
-  }
-
-  function tellReplaced({ volume, container }: Mount): void {
-    const name = world.view()?.volumes.get(volume)?.name ?? volume;
-    const text = `volume ${name}: the client of container ${container} was dead, and another has taken its place`;
-    world.tell({ at: Date.now(), volume, what: 'client-replaced', text });
   }
 
   async function judge(): Promise<void> {

@@ -58,7 +58,7 @@ async function inNode(
   const record = readUpRecord(places);
   const node = await nodeOf(flags, record, places);
   if (!flags.dryRun)
-    await confirm(`remove node ${node}${command === 'down' ? '' : ' and all its state'}`, flags.yes);
+    await confirm(`remove node ${node}${command === 'down' ? '' : await whatGoes(places)}`, flags.yes);
   const { runInsideNode } = await import('../supervisor/inside.ts');
   const exitCode = await runInsideNode(record, places, [command, '--yes', '--node', node, ...passed(flags)]);
   if (exitCode !== undefined) {
@@ -73,6 +73,13 @@ async function inNode(
   process.exitCode = report.failed.length === 0 ? 0 : 1;
 }
 
+/** Data that cannot be had again is named before anybody agrees. */
+async function whatGoes(places: Places): Promise<string> {
+  const { dataOf } = await import('../supervisor/storage.ts');
+  const data = await dataOf(places);
+  return [' and all its state', ...data].join(', and ');
+}
+
 function passed({ json, dryRun, force }: DownFlags): string[] {
   return [...(json ? ['--json'] : []), ...(dryRun ? ['--dry-run'] : []), ...(force ? ['--force'] : [])];
 }
@@ -85,7 +92,9 @@ async function nodeOf({ node }: DownFlags, record: UpRecord | undefined, places:
 async function showPlan(command: string, flags: DownFlags, node: NodeName, places: Places): Promise<void> {
   const { presentOf } = await import('../supervisor/present.ts');
   const { stateFiles } = await import('../supervisor/uninstall.ts');
-  const would = [...(await presentOf(node)), ...(command === 'uninstall' ? stateFiles(places) : [])];
+  const { dataOf } = await import('../supervisor/storage.ts');
+  const state = command === 'uninstall' ? [...stateFiles(places), ...(await dataOf(places))] : [];
+  const would = [...(await presentOf(node)), ...state];
   const text = would.length === 0 ? `there is nothing of node ${node} here` : `would remove:\n${list(would)}`;
   show(flags.json, { node, dryRun: true, would }, () => text);
 }

@@ -21,6 +21,9 @@ const stopped: NodeStatus = {
   ...{ ready: false, node: null, pid: null, daemons: [] },
   ...{ fence: null, guard: null, storage: null, plane: null },
 };
+const storage: ThoroughFacts['storage'] = {
+  ...{ volumes: 'auto', missing: [], translator: { path: '/x.so', there: true }, lacks: [] },
+};
 const daemon = (fields: object): NodeStatus['daemons'][number] => ({
   ...{ daemon: 'netd', up: true, ready: true, reason: null, hint: null, version: '1.0.0' },
   ...fields,
@@ -62,6 +65,7 @@ const good: ThoroughFacts = {
   offloads: new Map([['generic-receive-offload', true]]),
   clockSynchronized: true,
   markWriters: [{ where: 'iptables-nft -t nat: …', mark: 'packet', bits: 0x4000 }],
+  storage,
   fastPath: { on: true },
   dropsIpv6: undefined,
   carriers: {
@@ -151,6 +155,10 @@ describe('allFindings', () => {
     ['clock', 'warn', { clockSynchronized: false }],
     ['mark', 'warn', { markWriters: [{ where: 'x', mark: 'packet', bits: 0x0010_0000 }] }],
     ['mark', 'warn', { markWriters: [{ where: 'x', mark: 'connection', bits: 0xffff_ffff }] }],
+    ['storage', 'warn', { storage: { ...storage, missing: ['glusterd'] } }],
+    ['storage', 'fail', { storage: { ...storage, volumes: 'on', missing: ['glusterd'] } }],
+    ['storage-translator', 'fail', { storage: { ...storage, translator: { path: '/x.so', there: false } } }],
+    ['storage-kernel', 'fail', { storage: { ...storage, lacks: ['XFS'] } }],
     ['fast-path', 'warn', { fastPath: { on: false, why: 'a rate is set' } }],
     ['ipv6', 'warn', { dropsIpv6: true }],
     ['carriers-b', 'fail', between('option', tried('option', 0))],

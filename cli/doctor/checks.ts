@@ -5,6 +5,7 @@ import * as machine from './machine-checks.ts';
 import { checkMarks } from './mark-checks.ts';
 import * as network from './network-checks.ts';
 import * as node from './node-checks.ts';
+import { checkStorage } from './storage-checks.ts';
 
 /** What must hold before a node is put up; `sluice up` refuses when one of these fails. */
 export function machineFindings(facts: MachineFacts): Finding[] {
@@ -35,6 +36,7 @@ export function allFindings(facts: ThoroughFacts): Finding[] {
     node.checkIpv6(facts),
     ...checkCarriers(facts),
     node.checkFence(facts),
+    ...checkStorage(facts),
     node.checkDaemons(facts),
     node.checkVersions(facts),
     node.checkClock(facts),

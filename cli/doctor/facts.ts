@@ -56,6 +56,15 @@ export interface ThoroughFacts extends MachineFacts {
   /** Names and values as ethtool has them; undefined when it could not be asked. */
   readonly offloads: ReadonlyMap<string, boolean> | undefined;
   readonly clockSynchronized: boolean | undefined;
+  /** What shared volumes take. */
+  readonly storage: {
+    readonly volumes: Config['storage']['volumes'];
+    /** Programs that are not installed. */
+    readonly missing: readonly string[];
+    readonly translator: { readonly path: string; readonly there: boolean };
+    /** What the kernel has not, in words. */
+    readonly lacks: readonly string[];
+  };
   /** Rules of others that write packet marks or connection marks. */
   readonly markWriters: readonly MarkWriter[];
   /** As tagqueue tells it; undefined when it does not. */

@@ -18,7 +18,9 @@ import { lackOfEbpf } from '../../tagqueue/ebpf-lack.ts';
 import type { NodeOptions } from '../node-options.ts';
 import { DAEMONS, type Places, socketOf } from '../places.ts';
 import { planeObject } from '../plane-object.ts';
+import { missingPrograms } from '../storage-choice.ts';
 import { nodeStatus } from '../supervisor/status.ts';
+import { translatorPieces } from '../translator-pieces.ts';
 import { versionOf } from '../version.ts';
 import type { Firewall, MachineFacts, ThoroughFacts } from './facts.ts';
 import { tryFeatures } from './features.ts';
@@ -72,6 +74,7 @@ export async function observeThoroughly(subject: Subject): Promise<ThoroughFacts
     lack: await lackHere(),
     offloads: subject.uplink === undefined ? undefined : await offloadsOf(subject.uplink),
     clockSynchronized: clockIsSynchronized(),
+    storage: storageFacts(subject.config),
     markWriters: await markWriters(),
     ...(await askTagqueue(subject.places)),
   };
@@ -80,6 +83,22 @@ export async function observeThoroughly(subject: Subject): Promise<ThoroughFacts
 /** Where it cannot be asked, the trial of the programs says why. */
 async function lackHere(): Promise<string | undefined> {
   return await tryBpf().then(lackOfEbpf, () => undefined);
+}
+
+function storageFacts({ storage }: Config): ThoroughFacts['storage'] {
+  const { object } = translatorPieces();
+  const kinds = readTextIfThere('/proc/filesystems') ?? '';
+  const has = (kind: string): boolean => new RegExp(`\\t${kind}$`, 'm').test(kinds);
+  return {
+    volumes: storage.volumes,
+    missing: missingPrograms(),
+    translator: { path: object, there: isThere(object) },
+    lacks: [
+      ...(isThere('/dev/loop-control') ? [] : ['loop devices']),
+      ...(has('xfs') ? [] : ['XFS']),
+      ...(isThere('/dev/fuse') && has('fuse') ? [] : ['FUSE']),
+    ],
+  };
 }
 
 function settingNames(uplink: IfName | undefined): string[] {

@@ -1,12 +1,12 @@
 /** `sluice storaged`: shared volumes of this node, in the foreground. */
 import { once } from 'node:events';
-import path from 'node:path';
-import type { Ipv4 } from '../../model/addresses.ts';
+import { SluiceError } from '../../model/errors.ts';
+import { PRIVATE_ADDRESS } from '../../storaged/gluster/namespaces.ts';
 import { runStoraged } from '../../storaged/main.ts';
-import { openParts } from '../../storaged/open-parts.ts';
+import { partMakers, storageStoreOf } from '../../storaged/open-parts.ts';
 import { openSqliteStore } from '../../store/sqlite.ts';
 import { requireUplink } from '../node-options.ts';
-import { storageChoice } from '../storage-choice.ts';
+import { poolOf, storageChoice } from '../storage-choice.ts';
 import { translatorPieces } from '../translator-pieces.ts';
 import { failPoints } from './fail-point.ts';
 import { runRole } from './role.ts';
@@ -16,23 +16,39 @@ import { uplinkAddress } from './uplink-address.ts';
 export function storaged(args: readonly string[]): Promise<number> {
   return runRole('storaged', args, async (role) => {
     const { places, config, node, log, signal } = role;
-    const { bricks, network } = storageChoice(role);
-    const address: Ipv4 | null = network === 'private' ? null : await uplinkAddress(requireUplink(role));
+    const { volumes, bricks, network } = storageChoice(role);
+    if (!volumes) throw needless();
+    const isPrivate = network === 'private';
+    const address = isPrivate ? null : await uplinkAddress(requireUplink(role));
     const server = clientOfServer(role);
     const checkpoint = failPoints(process.env['SLUICE_FAIL_POINTS']);
-    const parts = openParts({
-      ...{ places, node, address, bricks, checkpoint, log },
-      storage: config.storage,
-      translator: translatorPieces(),
-    });
+    const pool = bricks ? poolOf(places, config.storage) : undefined;
+    const { storage } = config;
     const running = await runStoraged({
-      ...{ node, server, parts, checkpoint, log },
-      runDir: places.runDir,
-      // Durable enough: the server knows better, and tells it anew.
-      store: openSqliteStore(path.join(places.stateDir, 'storaged.sqlite'), { durability: 'normal' }),
+      ...{ node, server, checkpoint, log, isPrivate, runDir: places.runDir },
+      tls: storage.tls !== undefined,
+      // Durable enough: what a power cut takes of mounts, it took from the kernel as well.
+      store: openSqliteStore(storageStoreOf(places), { durability: 'normal' }),
+      parts: (world) =>
+        partMakers({ ...{ places, address, pool, storage, checkpoint, log }, translator: translatorPieces() }, world),
+      recover: noRecovery,
+      address: () => (bricks ? (address ?? PRIVATE_ADDRESS) : undefined),
     });
     if (!signal.aborted) await once(signal, 'abort');
     await running.close();
     server.close();
   });
+}
+
+function needless(): SluiceError {
+  return new SluiceError(
+    'refused',
+    'volumes cannot be mounted on this node: storage.volumes is off, or Gluster is not installed',
+    'see `sluice doctor`',
+  );
+}
+
+/** The first step throws. */
+async function* noRecovery(): AsyncGenerator<never> {
+  throw new SluiceError('refused', 'this node cannot read bricks without Gluster', 'docs/storage.md');
 }

@@ -11,6 +11,7 @@ import { bpffsOf } from '../../tagqueue/pins.ts';
 import { removePlane } from '../../tagqueue/remove.ts';
 import { daemonLockOf, daemonRuns } from '../daemon-lock.ts';
 import { DAEMONS, type Places, socketOf } from '../places.ts';
+import { removeStorageOf } from './storage.ts';
 import { readUpRecord, type UpRecord, upFileOf, upLockOf } from './up-file.ts';
 
 export interface DownReport {
@@ -37,6 +38,7 @@ export async function down(node: NodeName, places: Places): Promise<DownReport> 
   await othersStopped(places);
   const removed = stopped ? ['the daemons'] : [];
   const failed: string[] = [];
+  await attempt('shared volumes', failed, async () => removed.push(...(await removeStorageOf(places))));
   const network = await attempt('the network', failed, () => removeNode(node, places.stateDir));
   removed.push(...(network?.removed ?? []));
   failed.push(...(network?.failed ?? []));

@@ -4,6 +4,7 @@ import { namesIn, removeEmptyDirectory, removeFile } from '../../linux/directori
 import type { NodeName } from '../../model/names.ts';
 import type { Places } from '../places.ts';
 import { type DownReport, down } from './down.ts';
+import { removeDataOf } from './storage.ts';
 
 export interface UninstallReport extends DownReport {
   /** Files in our directories that are not ours. */
@@ -17,12 +18,13 @@ const OURS =
 export async function uninstall(node: NodeName, places: Places): Promise<UninstallReport> {
   const report = await down(node, places);
   const files = stateFiles(places);
+  const data = await removeDataOf(places);
   for (const file of files) removeFile(file);
   const directories = [places.stateDir, places.runDir].filter((directory) => removeEmptyDirectory(directory));
   const left = [places.stateDir, places.runDir].flatMap((directory) =>
     namesIn(directory).map((name) => path.join(directory, name)),
   );
-  return { ...report, removed: [...report.removed, ...files, ...directories], left: [...new Set(left)] };
+  return { ...report, removed: [...report.removed, ...data, ...files, ...directories], left: [...new Set(left)] };
 }
 
 /** What `uninstall` takes from the state directory. */
