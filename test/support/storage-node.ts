@@ -22,6 +22,18 @@ export class StorageFabric {
   readonly gluster = new Map<VolumeId, 'started' | 'stopped'>();
   readonly nodes: StorageNode[] = [];
 
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  async during(request: Promise<unknown>): Promise<void> {
+    this.#underWay.add(request);
+    await request.finally(() => this.#underWay.delete(request));
+  }
+
+  /** Resolves when no report is on its way. */
+  async quiet(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+  }
+
   /** As a coordinator hears of it from the server. */
   areReady({ id, bricks }: Volume): boolean {
     return bricks.every(({ node }, index) =>
@@ -94,9 +106,11 @@ export class StorageNode {
   async report(changes: Partial<StorageReport> = {}): Promise<void> {
     if (this.silent) return;
     const had = this.#standing;
-    if (!this.idle) this.#work();
-    await this.#client.request('POST', `/v1/nodes/${this.node}/storage`, { ...this.picture(), ...changes });
+    // Twice: what Gluster is told depends on bricks, and bricks go when Gluster has forgotten them.
+    for (let turn = 0; turn < 2 && !this.idle; turn++) this.#work();
+    const body = { ...this.picture(), ...changes };
     this.events = [];
+    await this.#fabric.during(this.#client.request('POST', `/v1/nodes/${this.node}/storage`, body));
     // What another has done may be what one waits for.
     if (had !== this.#standing)
       for (const other of this.#fabric.nodes) if (other !== this) await other.report();

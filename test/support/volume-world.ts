@@ -51,6 +51,7 @@ export function volumesForEachTest(names: readonly string[]): VolumeWorld {
   const clients = new Map<string, ApiClient>();
   /** What the server takes for the ms of a clock that only goes forward, beside those that really go by. */
   let ahead = 0;
+  let fabric = new StorageFabric();
   const clock = (): number => performance.now() + ahead;
 
   async function followAll(): Promise<void> {
@@ -63,7 +64,7 @@ export function volumesForEachTest(names: readonly string[]): VolumeWorld {
   beforeEach(async () => {
     await world.restart({ clock });
     for (const tenant of ['blue', 'red']) await world.root.request('POST', '/v1/tenants', { tenant });
-    const fabric = new StorageFabric();
+    fabric = new StorageFabric();
     for (const [i, name] of names.entries()) {
       const client = world.using(nodeClient(await world.join(name as NodeName, i + 1)));
       await registerNode(client, name as NodeName, uplink(i + 1), { zone: `hall-${name}` });
@@ -98,6 +99,8 @@ export function volumesForEachTest(names: readonly string[]): VolumeWorld {
     },
     clientOf: (name) => clients.get(name)!,
     async pass(ms): Promise<void> {
+      // What was said before must not be heard after.
+      await fabric.quiet();
       ahead += ms;
       world.now += ms;
       for (const node of nodes.values()) await node.report();
