@@ -93,9 +93,15 @@ export class StorageNode {
     await begun.promise;
   }
 
+  get isFollowing(): boolean {
+    return this.#following !== undefined;
+  }
+
   async stop(): Promise<void> {
     this.#stop.abort();
-    await this.#following;
+    const following = this.#following;
+    this.#following = undefined;
+    await following;
   }
 
   get bricks(): BrickReport[] {

@@ -55,7 +55,7 @@ export function volumesForEachTest(names: readonly string[]): VolumeWorld {
   const clock = (): number => performance.now() + ahead;
 
   async function followAll(): Promise<void> {
-    for (const node of nodes.values()) if (!node.silent) await node.follow();
+    for (const node of nodes.values()) if (!node.silent && !node.isFollowing) await node.follow();
   }
   async function stopAll(): Promise<void> {
     for (const node of nodes.values()) await node.stop().catch(() => undefined);
@@ -103,6 +103,7 @@ export function volumesForEachTest(names: readonly string[]): VolumeWorld {
       await fabric.quiet();
       ahead += ms;
       world.now += ms;
+      await followAll();
       for (const node of nodes.values()) await node.report();
     },
     async restart(more = {}): Promise<void> {
