@@ -42,11 +42,13 @@ const LOOK_EVERY_MS = 200;
 const TEND_EVERY_MS = 5_000;
 /** One that has not answered so often, one after the other, is replaced. */
 const HANGS_AFTER = 2;
-/** Between attempts at a client that does not come up. */
+/** Between attempts at a client that does not come up, or dies again and again. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 /** One that has lived so long dies for a new reason. */
-const STEADY_MS = 60_000;
+const STEADY_MS = 10_000;
+/** So many that die younger, one after the other, are replaced at once. */
+const PATIENCE = 10;
 
 /** A client with what concerns only this process. */
 interface Watched {
@@ -54,6 +56,8 @@ interface Watched {
   /** Whatever changes it happens one after the other. */
   tail: Promise<unknown>;
   pauseMs: number;
+  /** Clients that died young, one after the other. */
+  diedYoung: number;
   startedAt: number;
   /** performance.now */
   nextTryAt: number;
@@ -313,24 +317,33 @@ class Keeper implements MountKeeper {
     const { client } = watched;
     // Not again before this attempt is over.
     watched.nextTryAt = Number.POSITIVE_INFINITY;
-    const died = performance.now();
+    const found = performance.now();
+    watched.diedYoung = found - watched.startedAt > STEADY_MS ? 0 : watched.diedYoung + 1;
     void this.#oneByOne(watched, async () => {
       if (client.isAlive() || this.#closing.signal.aborted) return;
       await this.#replace(watched);
+      const ms = Math.round(performance.now() - found);
       this.#options.log.warn(
-        { client: client.id, volume: client.volume, ms: Math.round(performance.now() - died) },
-        'a Gluster client had died: it was replaced',
+        { client: client.id, volume: client.volume, ms },
+        'a dead Gluster client was replaced',
       );
-    })
-      .catch((error: unknown) => {
+    }).then(
+      () => {
+        if (watched.diedYoung < PATIENCE) watched.pauseMs = 0;
+        this.#rest(watched);
+      },
+      (error: unknown) => {
         client.kill();
         this.#complain('a Gluster client is dead and could not be replaced', client.id, error);
-      })
-      .finally(() => {
-        const isSteady = performance.now() - watched.startedAt > STEADY_MS;
-        watched.pauseMs = isSteady ? FIRST_PAUSE_MS : Math.min(2 * watched.pauseMs, LONGEST_PAUSE_MS);
-        watched.nextTryAt = performance.now() + watched.pauseMs;
-      });
+        this.#rest(watched);
+      },
+    );
+  }
+
+  #rest(watched: Watched): void {
+    watched.nextTryAt = performance.now() + watched.pauseMs;
+    watched.pauseMs = Math.min(Math.max(FIRST_PAUSE_MS, 2 * watched.pauseMs), LONGEST_PAUSE_MS);
+    this.#wake();
   }
 
   async #replace(watched: Watched): Promise<void> {
@@ -388,7 +401,7 @@ class Keeper implements MountKeeper {
     const fresh: Watched = {
       client: new VolumeClient(id, volume, this.#setup),
       tail: Promise.resolve(),
-      ...{ pauseMs: FIRST_PAUSE_MS, startedAt: 0, nextTryAt: 0, unanswered: 0 },
+      ...{ pauseMs: FIRST_PAUSE_MS, diedYoung: 0, startedAt: 0, nextTryAt: 0, unanswered: 0 },
     };
     this.#clients.set(id, fresh);
     return fresh;

@@ -8,6 +8,7 @@ import { unmountBelow } from '../../linux/mounts.ts';
 import { openNetns } from '../../linux/netns.ts';
 import type { RunOptions } from '../../linux/process.ts';
 import { type Argv, processesInNetns, run, runOk, startDaemon, stopProcess } from '../../linux/process.ts';
+import { Ipv4 } from '../../model/addresses.ts';
 import { type Log, silentLog } from '../../model/log.ts';
 import type { ContainerId, TenantName } from '../../model/names.ts';
 import type { VolumeId } from '../../model/volume.ts';
@@ -21,7 +22,16 @@ import { shellImage } from '../runtimes/images.ts';
 import { inspect } from '../runtimes/podman.ts';
 import { until } from '../runtimes/until.ts';
 
-const ADDRESS = '10.99.0.1';
+export const SITE_ADDRESS = Ipv4.parse('10.99.0.1');
+
+export const siteInside = (glusterd: number, argv: Argv): Argv => [
+  'nsenter',
+  `--target=${glusterd}`,
+  '--net',
+  '--mount',
+  '--',
+  ...argv,
+];
 
 export interface VolumeSite {
   readonly directory: string;
@@ -29,7 +39,8 @@ export interface VolumeSite {
   readonly clientDir: string;
   readonly events: VolumeEvent[];
   readonly brickOf: (volume: VolumeId) => string;
-  inside(argv: Argv): Argv;
+  /** glusterd's process. */
+  readonly glusterd: number;
   makeVolume(volume: VolumeId): Promise<void>;
   openKeeper(log?: Log): Promise<MountKeeper>;
   close(): Promise<void>;
@@ -86,14 +97,14 @@ mount --bind ${directory}/lib /var/lib/glusterd
 mount --bind ${directory}/log /var/log/glusterfs
 mount -t tmpfs none /run
 ip link set lo up
-ip address add ${ADDRESS}/32 dev lo
+ip address add ${SITE_ADDRESS}/32 dev lo
 echo $$ >${directory}/pid
 exec glusterd --no-daemon -p /run/glusterd.pid`;
   const daemon = await startDaemon(['unshare', '--net', '--mount', 'sh', '-euc', script], {
     logFile: `${directory}/out`,
   });
   const pid = daemon.id.pid;
-  const inside = (argv: Argv): Argv => ['nsenter', `--target=${pid}`, '--net', '--mount', '--', ...argv];
+  const inside = (argv: Argv): Argv => siteInside(pid, argv);
   const gluster = (...args: readonly string[]): Promise<string> =>
     runOk(inside(['gluster', '--mode=script', ...args]));
   await until(
@@ -107,11 +118,11 @@ exec glusterd --no-daemon -p /run/glusterd.pid`;
   const clientDir = `${directory}/clients`;
   const stores: { close(): Promise<void> }[] = [];
   return {
-    ...{ directory, hostDir, clientDir, events, inside },
+    ...{ directory, hostDir, clientDir, events, glusterd: pid },
     brickOf: (volume) => `${directory}/bricks/${volume}`,
     async makeVolume(volume) {
       const of = glusterName(volume);
-      await gluster('volume', 'create', of, `${ADDRESS}:${directory}/bricks/${volume}`, 'force');
+      await gluster('volume', 'create', of, `${SITE_ADDRESS}:${directory}/bricks/${volume}`, 'force');
       await gluster('volume', 'set', of, 'network.ping-timeout', '3');
       await gluster('volume', 'start', of);
     },
@@ -120,7 +131,7 @@ exec glusterd --no-daemon -p /run/glusterd.pid`;
       stores.push(store);
       return openMountKeeper({
         ...{ store, log, parents: undefined, servers: undefined, places: { hostDir, clientDir } },
-        gluster: async () => ({ address: ADDRESS as never, inside }),
+        gluster: async () => ({ address: SITE_ADDRESS, inside }),
         onEvent: (event) => events.push(event),
       });
     },
@@ -130,7 +141,8 @@ exec glusterd --no-daemon -p /run/glusterd.pid`;
       for (const one of processesInNetns(netns.path)) await stopProcess(one, 500);
       netns[Symbol.dispose]();
       unmountBelow(hostDir);
-      rmSync(directory, { recursive: true });
+      // podman tidies up after its containers when they are long gone.
+      rmSync(directory, { recursive: true, maxRetries: 20, retryDelay: 50 });
     },
   };
 }
