@@ -59,6 +59,7 @@ function whatNext({ lab, containers, web }: Sample): string {
     `  the page, from the internet   ip netns exec ${lab.internet.namespace} curl ${web}`,
     `  what the fence refuses        SLUICE_RUN_DIR=${node.runDir} bin/sluice drops --follow`,
     `  the containers of node a      SLUICE_RUN_DIR=${node.runDir} bin/sluice endpoint list`,
+    `  the volume blue shares        SLUICE_RUN_DIR=${node.runDir} bin/sluice volume stats shared --follow`,
     `  a shell in blue/b1            ${first?.podman.commandLine} exec -it b1 sh`,
     `  the proof again               SLUICE_RUN_DIR=${node.runDir} bin/sluice verify`,
     '',

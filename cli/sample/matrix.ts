@@ -1,5 +1,5 @@
 /** Who reaches whom, asked by the containers themselves: `podman exec FROM ping TO`. */
-import type { Running } from './sample.ts';
+import type { Running } from './running.ts';
 
 export interface Matrix {
   readonly names: readonly string[];

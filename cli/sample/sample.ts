@@ -1,4 +1,4 @@
-/** The sample: two nodes, two tenants, five containers of a real runtime, and the proof run on these very containers. */
+/** The sample: two nodes, two tenants, five containers of a real runtime, a volume, and the proof run on all of these. */
 import path from 'node:path';
 import { createLab, type Lab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
@@ -12,20 +12,14 @@ import { SluiceError } from '../../model/errors.ts';
 import { socketOf } from '../places.ts';
 import type { Cast } from '../verify/cast.ts';
 import { findEndpoint, openDaemons } from '../verify/node-facts.ts';
-import type { Report } from '../verify/report.ts';
+import { type Report, reportOf } from '../verify/report.ts';
 import { runVerify } from '../verify/run.ts';
 import type { LocalActor, Peer } from '../verify/stage.ts';
 import { IMAGE, makeImage, type Podman, podmanOn, removeContainers } from './podman.ts';
+import { type Planned, type Running, TENANTS } from './running.ts';
+import { DIRECTORY, proveVolume, shareVolume } from './volume.ts';
 
-export const TENANTS = ['blue', 'red'] as const;
-export type TenantName = (typeof TENANTS)[number];
 export const WEB_PORT = 8080;
-
-interface Planned {
-  readonly name: string;
-  readonly tenant: TenantName;
-  readonly node: 'a' | 'b';
-}
 
 const CONTAINERS: readonly Planned[] = [
   { name: 'b1', tenant: 'blue', node: 'a' },
@@ -36,11 +30,6 @@ const CONTAINERS: readonly Planned[] = [
 ];
 /** This one has the web page. */
 const WEB = 'b1';
-
-export interface Running extends Planned {
-  readonly address: Ipv4;
-  readonly podman: Podman;
-}
 
 export interface Sample {
   readonly lab: Lab;
@@ -71,6 +60,9 @@ export async function startSample(
     signal.throwIfAborted();
     const containers = await startContainers(lab, podmans);
     say(`five containers by podman, image ${IMAGE}`);
+    signal.throwIfAborted();
+    await shareVolume(lab, containers);
+    say(`a volume on four bricks, at ${DIRECTORY} in every container of blue`);
     return { lab, containers, web: `http://${lab.node('a').address}:${WEB_PORT}/`, close: () => lab.close() };
   } catch (error) {
     await lab.close();
@@ -79,7 +71,7 @@ export async function startSample(
 }
 
 async function startNodes(lab: Lab): Promise<void> {
-  await lab.start();
+  await lab.start({ storage: { bricks: 'on' } });
   for (const tenant of TENANTS) await lab.tenant(tenant);
 }
 
@@ -121,8 +113,13 @@ function internalOf(endpoint: Endpoint): Ipv4 {
   );
 }
 
-/** Every check of `sluice verify`, with podman's containers for actors. */
-export async function proveSample({ lab }: Sample, signal: AbortSignal): Promise<Report> {
+/** Every check of `sluice verify`, with podman's containers for actors, and what a shared volume promises. */
+export async function proveSample(sample: Sample, signal: AbortSignal): Promise<Report> {
+  const { node, plane, checks } = await proveFence(sample, signal);
+  return reportOf(node, plane, [...checks, ...(await proveVolume(sample, signal))]);
+}
+
+async function proveFence({ lab }: Sample, signal: AbortSignal): Promise<Report> {
   const { runDir } = lab.node('a');
   const server = localClient(socketOf({ runDir }, 'server'));
   const opened: Netns[] = [];

@@ -72,13 +72,29 @@ export const CATALOG = {
   },
 } as const satisfies Record<string, Entry>;
 
-export type CheckId = keyof typeof CATALOG;
+/** What the sample proves besides, with a volume of its own. */
+export const VOLUMES = {
+  'shared-volume': {
+    title: 'shared volume',
+    proves: 'What a container writes to a volume of its tenant, another one reads on another host.',
+    hosts: 2,
+  },
+  'other-tenant-volume': {
+    title: "another tenant's volume",
+    proves: 'A tenant can neither see nor mount the volume of another one, nor talk to what keeps it.',
+    hosts: 2,
+  },
+} as const satisfies Record<string, Entry>;
 
-export const CHECK_IDS = Object.keys(CATALOG) as readonly CheckId[];
+export type NetworkCheckId = keyof typeof CATALOG;
+export type CheckId = NetworkCheckId | keyof typeof VOLUMES;
 
-export const TITLES = Object.fromEntries(CHECK_IDS.map((id) => [id, CATALOG[id].title])) as Readonly<
-  Record<CheckId, string>
->;
+/** Of `sluice verify`. */
+export const CHECK_IDS = Object.keys(CATALOG) as readonly NetworkCheckId[];
+
+export const TITLES = Object.fromEntries(
+  Object.entries({ ...CATALOG, ...VOLUMES }).map(([id, { title }]) => [id, title]),
+) as Readonly<Record<CheckId, string>>;
 
 /** Checks that one host alone cannot make. */
 export const TWO_HOSTS: readonly CheckId[] = CHECK_IDS.filter((id) => CATALOG[id].hosts === 2);

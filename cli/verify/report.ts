@@ -9,8 +9,8 @@ export type Fate = 'pass' | 'drop';
  * `untested`: something the check needs is not there.
  */
 export type Verdict = Fate | 'error' | 'untested';
-/** Which way it took: the tenant's network, the internet's side, or forged onto the wire between hosts. */
-export type Path = 'internal' | 'external' | 'wire' | 'host';
+/** Which way it took: the tenant's network, the internet's side, forged onto the wire between hosts, through a volume. */
+export type Path = 'internal' | 'external' | 'wire' | 'host' | 'volume';
 
 export interface Check {
   readonly id: CheckId;

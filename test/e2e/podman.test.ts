@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pingMatrix } from '../../cli/sample/matrix.ts';
 import { IMAGE, type Podman, podmanOn, removeContainers } from '../../cli/sample/podman.ts';
-import type { Running } from '../../cli/sample/sample.ts';
+import type { Running } from '../../cli/sample/running.ts';
 import { thisCheckout } from '../../lab/checkout.ts';
 import { createLab, type Lab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
