@@ -46,7 +46,9 @@ describe('a volume in words', () => {
 
   it('has a word for every state', () => {
     const bricks = sampleShown().bricks.map((one, index) => ({ ...one, online: index !== 1 }));
-    expect(stateText(sampleShown({ bricks }))).toBe('ready, 3 of 4 bricks serve');
+    expect(stateText(sampleShown({ bricks }))).toBe('ready, 1 of 4 bricks are down');
+    const unknown = bricks.map((one) => ({ ...one, online: null }));
+    expect(stateText(sampleShown({ bricks: unknown }))).toBe('ready');
     expect(stateText(sampleShown({ reachable: false }))).toBe('ready, not heard of lately');
     const stopped = { ...sampleShown().report, state: 'stopped', why: 'no quorum' };
     expect(stateText(sampleShown({ report: stopped }))).toBe('ready, but stopped: no quorum');
@@ -66,7 +68,7 @@ describe('a volume in words', () => {
 
   it('is a line of a list', () => {
     const text = listText([sampleShown({ mounts: [seen({})], warnings: ['near full'] })]);
-    expect(text).toMatch(/^shared +shop +v0123456789ab +10GiB +25\.0 % +two-by-two +1 +ready +near full$/m);
+    expect(text).toMatch(/^shared +shop +v0123456789ab +10GiB +25\.0 % +two-by-two +1 +ready +! 1 warning$/m);
     expect(listText([])).toMatch(/sluice volume create/);
   });
 

@@ -15,11 +15,17 @@ export function listText(volumes: readonly VolumeShown[]): string {
     const { volume, report, mounts, warnings } = shown;
     return [
       ...[volume.name, volume.tenant, volume.id, sizeText(volume.sizeBytes), usedText(report?.fill ?? null)],
-      ...[volume.layout, String(mounts.length), stateText(shown), warnings.join('; ')],
+      ...[volume.layout, String(mounts.length), stateText(shown), warningsText(warnings)],
     ];
   });
   const head = ['name', 'tenant', 'id', 'size', 'used', 'layout', 'mounts', 'state', ''];
   return table(head, rows, 'no volumes; make one: sluice volume create NAME --size 10GiB');
+}
+
+/** They are whole sentences, of which a list has no room for more than the number. */
+function warningsText({ length }: VolumeShown['warnings']): string {
+  if (length === 0) return '';
+  return length === 1 ? '! 1 warning' : `! ${length} warnings`;
 }
 
 export function shownText(shown: VolumeShown): string {
@@ -63,11 +69,11 @@ export function stateText({ volume, report, bricks, reachable }: VolumeShown): s
     case 'removing':
       return 'being removed';
     case 'ready': {
-      const serving = bricks.filter(({ online }) => online === true).length;
+      const down = bricks.filter(({ online }) => online === false).length;
       if (!reachable || report === null) return 'ready, not heard of lately';
       if (report.state !== 'started')
         return `ready, but ${report.state}${report.why === null ? '' : `: ${report.why}`}`;
-      return serving === bricks.length ? 'ready' : `ready, ${serving} of ${bricks.length} bricks serve`;
+      return down === 0 ? 'ready' : `ready, ${down} of ${bricks.length} bricks are down`;
     }
   }
 }
