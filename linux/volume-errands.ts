@@ -20,6 +20,7 @@ import {
 } from './mount-fds.ts';
 import { type Mount, parseMounts } from './mount-table.ts';
 import { run } from './process.ts';
+import { readXattr } from './xattr.ts';
 
 /** A Gluster client, with its file system mounted in a mount namespace of its own. */
 const Client = z.strictObject({
@@ -38,7 +39,11 @@ const Part = z.strictObject({ directory: z.string().nullable(), make: z.boolean(
 
 export const VolumeErrand = z.discriminatedUnion('do', [
   /** Proves that the file system answers; if it does not, nothing that follows is done. */
-  z.strictObject({ do: z.literal('ask') }),
+  z.strictObject({
+    do: z.literal('ask'),
+    /** An attribute that it must have, too; null: none. */
+    attribute: z.string().nullable(),
+  }),
   /** Attaches it in our own mount namespace, over whatever is mounted there. */
   z.strictObject({ do: z.literal('place'), part: Part, point: z.string() }),
   /** Attaches it in another one. */
@@ -159,7 +164,7 @@ class Worker {
   do(errand: VolumeErrand): number {
     switch (errand.do) {
       case 'ask':
-        return this.#ask();
+        return this.#ask(errand);
       case 'place':
         return this.#place(errand);
       case 'attach':
@@ -170,11 +175,10 @@ class Worker {
   }
 
   /** A client that was refused the volume, or finds no brick, has mounted something that fails at the first question. */
-  #ask(): number {
+  #ask({ attribute }: Errand<'ask'>): number {
     return this.#atClient((root) => {
       try {
         statfsSync(root);
-        return 0;
       } catch (cause) {
         throw new SluiceError(
           'storage_failed',
@@ -183,6 +187,9 @@ class Worker {
           { cause },
         );
       }
+      if (attribute !== null && readXattr(root, attribute) === undefined)
+        throw new SluiceError('try_again', 'the client runs without its translator', 'start another');
+      return 0;
     });
   }
 

@@ -24,6 +24,13 @@ const AT_ONCE = 2;
 let running = 0;
 const waiting: (() => void)[] = [];
 
+/** At once, for programs that may hang. @returns undefined when there is none, or none for us */
+export function readXattr(path: string, name: string): string | undefined {
+  const value = Buffer.alloc(LONGEST_VALUE);
+  const length = Number(calls.get(path, name, value, value.length));
+  return length < 0 ? undefined : value.toString('utf8', 0, length);
+}
+
 /** @throws SystemCallError; of ETIMEDOUT when it did not answer in time, of EAGAIN when others' questions hung before it */
 export async function getXattr(path: string, name: string, timeoutMs: number): Promise<string> {
   const value = Buffer.alloc(LONGEST_VALUE);

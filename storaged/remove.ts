@@ -5,14 +5,7 @@ import { unmountBelow } from '../linux/mounts.ts';
 import { removeTree } from '../linux/tree.ts';
 import type { Store } from '../store/contract.ts';
 import { isBrickName } from './bricks/records.ts';
-import {
-  glusterDaemon,
-  hasMounts,
-  type PartsOptions,
-  partMakers,
-  type StoragePlaces,
-  storagePlaces,
-} from './open-parts.ts';
+import { glusterDaemon, type PartsOptions, type StoragePlaces, storagePlaces } from './open-parts.ts';
 
 /**
  * storaged itself must have ended. May be repeated.
@@ -37,14 +30,10 @@ export async function removeStorage(
   return { removed };
 }
 
-async function endMounts(options: PartsOptions, store: Store): Promise<number> {
-  if (!(await hasMounts(store))) return 0;
-  const makers = partMakers(options, { view: () => undefined, tell: () => undefined, store });
-  const { keeper } = await makers.mounts(() => makers.gluster());
-  const all = keeper.mounts();
-  for (const { id } of all) await keeper.unmount(id);
-  await keeper.close();
-  return all.length;
+async function endMounts({ places }: PartsOptions, store: Store): Promise<number> {
+  const { mounts, clients } = storagePlaces(places);
+  const { endAllMounts } = await import('./mounts/end-all.ts');
+  return endAllMounts({ hostDir: mounts, clientDir: clients }, store);
 }
 
 /** Bricks whose data lies in the pool, by name. */

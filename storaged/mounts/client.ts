@@ -18,30 +18,36 @@ import {
   type VolumeErrand,
   type VolumePart,
 } from '../../linux/volume-errands.ts';
-import { SluiceError } from '../../model/errors.ts';
+import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { Limits } from '../../model/limits.ts';
 import { glusterName, type MountId, type MountRequest, type VolumeId } from '../../model/volume.ts';
 import type { MountStatistics } from '../../model/volume-report.ts';
 import type { GlusterDaemon } from '../contract.ts';
-import { readStatistics, translatorOptions, writeLimits } from './control.ts';
+import { readStatistics, statisticsAttribute, translatorOptions, writeLimits } from './control.ts';
 import { findDeadCopies } from './copies.ts';
 import { clientPlace, controlPath, hostPathOf, type MountPlaces } from './names.ts';
+import type { KeptClient, KeptMount } from './records.ts';
 
 /** What clients are started with. */
 export interface ClientSetup {
   readonly places: MountPlaces;
   /** Fulfilled when glusterd runs. */
   readonly gluster: () => Promise<Pick<GlusterDaemon, 'address' | 'inside'>>;
-  /** Where clients learn of a volume, the first that answers. */
+  /** Where clients learn of a volume, the first that answers; undefined, or none: of this node's own glusterd. */
   readonly servers: ((volume: VolumeId) => readonly string[]) | undefined;
   /** Files of the buckets a client shares with others; undefined: clients have no translator. */
-  readonly parents: ((client: string) => readonly string[]) | undefined;
+  readonly parents: ((of: ClientOwner) => readonly string[]) | undefined;
   /** How long the kernel believes attributes and names. */
   readonly timeoutSeconds: number;
 }
 
+/** Whose a client is. */
+export type ClientOwner = Pick<KeptClient, 'volume' | 'tenant'>;
+
 /** A process that asks the volume, or walks a container's directories: milliseconds, unless somebody holds it up. */
 const ERRAND_MS = 3_000;
+/** How often it is started anew when it has come up without its translator. */
+const STARTS = 4;
 /** So many dead ones lie below the live one at most. */
 const DEEPEST = 8;
 
@@ -76,18 +82,38 @@ export class VolumeClient {
   }
 
   /**
-   * Starts it. That its volume answers is still to be seen.
+   * Starts it and mounts it where it is wanted, and wherever else a predecessor is mounted.
+   * @param kept   what it begins with
    * @param ended  called when it has ended, however
-   * @throws SluiceError `storage_failed`
+   * @returns as `settle` does
+   * @throws SluiceError `storage_failed`; then it does not run
    */
-  async start(limits: Limits, ended: () => void): Promise<void> {
+  async bring(
+    kept: KeptClient,
+    ended: () => void,
+    wanted: readonly Wanted[],
+  ): Promise<ReadonlyMap<MountId, ErrandResult>> {
+    for (let left = STARTS; ; left--) {
+      await this.#start(kept, ended);
+      try {
+        return await this.settle(wanted, true);
+      } catch (error) {
+        this.kill();
+        // It has asked for the volume's description at the moment in which that was being written.
+        if (left === 1 || asSluiceError(error).code !== 'try_again') throw error;
+      }
+    }
+  }
+
+  async #start(kept: KeptClient, ended: () => void): Promise<void> {
     const { gluster, servers, parents, timeoutSeconds } = this.#setup;
     const { address, inside } = await gluster();
-    const translator = parents && translatorOptions(this.place, limits, parents(this.id));
+    const told = servers?.(this.volume) ?? [];
     const options = {
-      servers: servers?.(this.volume) ?? [address],
+      servers: told.length === 0 ? [address] : told,
       volume: glusterName(this.volume),
-      translatorOptions: translator ?? [],
+      translatorOptions:
+        parents === undefined ? [] : translatorOptions(this.place, kept.limits, parents(kept)),
       timeoutSeconds,
     };
     const { live, exited } = await startClient(this.place, options, inside);
@@ -106,7 +132,8 @@ export class VolumeClient {
     const live = this.#live;
     if (live === undefined) throw noClient();
     const dead = this.#deadDevices(live);
-    const jobs: Job[] = [{ errand: { do: 'ask' } }, ...this.#controlJobs(live)];
+    const attribute = this.#setup.parents === undefined ? null : statisticsAttribute(this.place);
+    const jobs: Job[] = [{ errand: { do: 'ask', attribute } }, ...this.#controlJobs(live)];
     for (const one of wanted)
       jobs.push(...this.#hostJobs(live, one), ...this.#containerJobs(live, dead, one));
     if (heal && dead.size > 0) jobs.push(...(await this.#copyJobs(dead)));
@@ -181,20 +208,9 @@ export class VolumeClient {
     return new Set(own.map((one) => one.device));
   }
 
-  /** Takes one mount off, in its container, too. May be repeated. @throws SluiceError */
-  async detach(id: MountId, { into }: MountRequest, made: number): Promise<void> {
-    const inode = into === null ? undefined : namespaceInode(`/proc/${into.pid}/ns/mnt`);
-    if (into !== null && inode !== undefined) {
-      const where = { there: { pid: into.pid, inode }, directory: into.directory, source: this.place.source };
-      const [result] = await runVolumeErrands(
-        null,
-        [{ do: 'remove', ...where, removeDirectories: made }],
-        ERRAND_MS,
-      );
-      // A container that has ended takes its mounts with it.
-      if (result instanceof SluiceError && result.code !== 'not_found') throw result;
-    }
-    removePoint(hostPathOf(this.#setup.places, id));
+  /** Takes one mount off. May be repeated. @throws SluiceError */
+  detach(id: MountId, kept: Pick<KeptMount, 'made' | 'request'>): Promise<void> {
+    return detachMount(this.#setup.places, this.place.source, id, kept);
   }
 
   /** Ends it, with everything that is its own. May be repeated. */
@@ -217,6 +233,27 @@ export class VolumeClient {
   setLimits(limits: Limits): Promise<void> {
     return writeLimits(this.place, this.#control, limits);
   }
+}
+
+/** Takes one mount off, in its container, too, whether its client lives or not. May be repeated. @throws SluiceError */
+export async function detachMount(
+  places: MountPlaces,
+  source: string,
+  id: MountId,
+  { request: { into }, made }: Pick<KeptMount, 'made' | 'request'>,
+): Promise<void> {
+  const inode = into === null ? undefined : namespaceInode(`/proc/${into.pid}/ns/mnt`);
+  if (into !== null && inode !== undefined && inode !== namespaceInode('/proc/self/ns/mnt')) {
+    const where = { there: { pid: into.pid, inode }, directory: into.directory, source };
+    const [result] = await runVolumeErrands(
+      null,
+      [{ do: 'remove', ...where, removeDirectories: made }],
+      ERRAND_MS,
+    );
+    // A container that has ended takes its mounts with it.
+    if (result instanceof SluiceError && result.code !== 'not_found') throw result;
+  }
+  removePoint(hostPathOf(places, id));
 }
 
 /** One mount as it is to be. */

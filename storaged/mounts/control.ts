@@ -39,9 +39,14 @@ function tokenOf(place: ClientPlace): string {
   return readTextIfThere(tokenFile(place))?.trim() ?? '';
 }
 
+/** What tells that a client has the translator, and that it is ours. */
+export function statisticsAttribute(place: ClientPlace): string {
+  return `${STATISTICS}.${tokenOf(place)}`;
+}
+
 /** @param root  where the client's file system is mounted. @throws SluiceError `storage_failed`, `limited` */
 export async function readStatistics(place: ClientPlace, root: string): Promise<MountStatistics> {
-  const text = await told(() => getXattr(root, `${STATISTICS}.${tokenOf(place)}`, ANSWERS_WITHIN_MS));
+  const text = await told(() => getXattr(root, statisticsAttribute(place), ANSWERS_WITHIN_MS));
   return MountStatistics.parse(JSON.parse(text));
 }
 

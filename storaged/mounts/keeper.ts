@@ -14,6 +14,7 @@ import {
   removeClientFiles,
 } from '../../linux/gluster-client.ts';
 import { ensurePrivateDirectory, removePoint } from '../../linux/host-points.ts';
+import type { ErrandResult } from '../../linux/volume-errands.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { LimitField, Limits } from '../../model/limits.ts';
 import type { Log } from '../../model/log.ts';
@@ -24,7 +25,7 @@ import type { Mount, MountKeeper, MountWish } from '../contract.ts';
 import { type ClientSetup, VolumeClient, type Wanted } from './client.ts';
 import { saysItHangs, saysItIsCut } from './control.ts';
 import { differing } from './limits-text.ts';
-import { clientIdOf, clientPlace, hostPathOf, mountIdOf, SOURCE_PREFIX } from './names.ts';
+import { clientIdOf, clientPlace, hostPathOf, isClientId, mountIdOf, SOURCE_PREFIX } from './names.ts';
 import { type KeptClient, type KeptMount, type MountRecords, openMountRecords } from './records.ts';
 import { checkMountDirectory } from './system-directories.ts';
 
@@ -47,6 +48,8 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 /** One that has lived so long dies for a new reason. */
 const STEADY_MS = 10_000;
+/** Of a client's log, in an event; characters. */
+const LAST_WORDS = 200;
 /** So many that die younger, one after the other, are replaced at once. */
 const PATIENCE = 10;
 
@@ -138,28 +141,39 @@ class Keeper implements MountKeeper {
   async #carryOut(clientId: string, wanted: Wanted): Promise<number> {
     const watched = this.#watched(clientId, wanted.request.volume);
     const { client } = watched;
-    const isNew = !client.isAlive();
-    if (isNew) await this.#start(watched);
-    try {
-      // One that had died meanwhile has left others to be healed.
-      const all = isNew
-        ? [...this.#wantedOf(clientId).filter(({ id }) => id !== wanted.id), wanted]
-        : [wanted];
-      const result = (await client.settle(all, isNew)).get(wanted.id);
-      if (result instanceof SluiceError) throw result;
-      return result?.made ?? 0;
-    } catch (error) {
-      if (isNew && asSluiceError(error).code === 'storage_failed') client.kill();
-      throw error;
-    }
+    const results = client.isAlive()
+      ? await client.settle([wanted], false)
+      : await this.#bring(watched, wanted);
+    const result = results.get(wanted.id);
+    if (result instanceof SluiceError) throw result;
+    return result?.made ?? 0;
   }
 
-  async #start(watched: Watched): Promise<void> {
+  /**
+   * Starts a client for all of its mounts; the first, or in the place of one that died.
+   * @param fresh  a mount that is not confirmed yet
+   */
+  async #bring(watched: Watched, fresh?: Wanted): Promise<ReadonlyMap<MountId, ErrandResult>> {
     const { client } = watched;
-    const limits = this.#records.clients.get(client.id)?.limits ?? {};
-    await client.start(limits, () => this.#wake());
+    const kept = this.#records.clients.get(client.id);
+    if (kept === undefined) return new Map();
+    const others = this.#wantedOf(client.id).filter(({ id }) => id !== fresh?.id);
+    const said = others.length === 0 ? '' : lastWords(client.place);
+    const all = fresh === undefined ? others : [...others, fresh];
+    const results = await client.bring(kept, () => this.#wake(), all);
     watched.startedAt = performance.now();
     watched.unanswered = 0;
+    if (others.length > 0) await this.#count(client.id, kept, said);
+    return results;
+  }
+
+  async #count(clientId: string, kept: KeptClient, said: string): Promise<void> {
+    await this.#records.put({ client: [clientId, { ...kept, replaced: kept.replaced + 1 }] });
+    const words = said === '' ? '' : `; it said last: ${said.slice(0, LAST_WORDS)}`;
+    this.#options.onEvent?.({
+      ...{ at: Date.now(), volume: kept.volume, what: 'client-replaced' },
+      text: `the client of container ${kept.container} had died and was replaced${words}`,
+    });
   }
 
   #wantedOf(clientId: string): Wanted[] {
@@ -179,7 +193,7 @@ class Keeper implements MountKeeper {
     if (kept === undefined) return;
     await this.#records.put({ mount: [id, { ...kept, phase: 'ending' }] });
     const { client } = this.#watched(kept.client, kept.request.volume);
-    await client.detach(id, kept.request, kept.made);
+    await client.detach(id, kept);
     const isLast = ![...this.#records.mounts].some(
       ([one, { client: of }]) => one !== id && of === kept.client,
     );
@@ -265,7 +279,7 @@ class Keeper implements MountKeeper {
       found.delete(client.place.source);
     }
     await Promise.all([...found.values()].map((live) => this.#endStray(live)));
-    for (const name of namesIn(places.clientDir))
+    for (const name of namesIn(places.clientDir).filter(isClientId))
       if (!this.#records.clients.has(name)) removeClientFiles(clientPlace(places, name));
     const points = new Set<string>([...this.#records.clients.keys(), ...this.#records.mounts.keys()]);
     for (const name of namesIn(places.hostDir))
@@ -333,7 +347,6 @@ class Keeper implements MountKeeper {
         this.#rest(watched);
       },
       (error: unknown) => {
-        client.kill();
         this.#complain('a Gluster client is dead and could not be replaced', client.id, error);
         this.#rest(watched);
       },
@@ -347,22 +360,8 @@ class Keeper implements MountKeeper {
   }
 
   async #replace(watched: Watched): Promise<void> {
-    const { client } = watched;
-    const wanted = this.#wantedOf(client.id);
-    const kept = this.#records.clients.get(client.id);
-    if (wanted.length === 0 || kept === undefined) return;
-    const said = lastWords(client.place);
-    await this.#start(watched);
-    const results = await client.settle(wanted, true);
-    for (const [id, result] of results)
+    for (const [id, result] of await this.#bring(watched))
       if (result instanceof SluiceError) this.#complain('a mount is dead in its container', id, result);
-    await this.#records.put({ client: [client.id, { ...kept, replaced: kept.replaced + 1 }] });
-    this.#options.onEvent?.({
-      at: Date.now(),
-      volume: client.volume,
-      what: 'client-replaced',
-      text: `the client of container ${kept.container} had died and was replaced${said === '' ? '' : `; it said last: ${said.slice(0, 200)}`}`,
-    });
   }
 
   /** Without waiting for what hangs. */

@@ -23,6 +23,11 @@ export function clientIdOf(
   return `c${digest([clientDir, request.container, request.volume])}`;
 }
 
+/** What else lies beside clients' directories is not theirs. */
+export function isClientId(name: string): boolean {
+  return /^c[0-9a-f]{12}$/.test(name);
+}
+
 /** What is asked for again is the same mount; in another process of the container, too. */
 export function mountIdOf({ clientDir }: MountPlaces, request: MountRequest): MountId {
   const { container, volume, subDirectory, readOnly, into } = request;

@@ -38,7 +38,7 @@ afterEach(async () => {
 /** What there is of mounts. */
 const remains = (): unknown[] => [
   ...readdirSync(site.hostDir),
-  ...readdirSync(site.clientDir),
+  ...readdirSync(site.clientDir).filter((name) => name !== 'shares'),
   ...clientsOf(site),
   ...mountsOf('self').filter(({ point }) => point.startsWith(`${site.hostDir}/`)),
 ];

@@ -130,14 +130,16 @@ describe('the keeper is killed', () => {
     }
     expect(clientsOf(site)).toHaveLength(found.length);
     await keeper.keepOnly(() => false);
-    expect([...readdirSync(site.hostDir), ...readdirSync(site.clientDir), ...clientsOf(site)]).toEqual([]);
+    expect([...readdirSync(site.hostDir), ...readdirSync(site.clientDir), ...clientsOf(site)]).toEqual([
+      'shares',
+    ]);
     expect(mountsOf(pid).filter(({ type }) => type === 'fuse.glusterfs')).toEqual([]);
     return found.length === 0 ? 'undone' : 'kept';
   }
 
   const script = path.resolve(import.meta.dirname, '../support/mount-keeper-process.ts');
   const start = (dieAt: number | null, timeoutMs = 20_000): Promise<number> => {
-    const orders = { directory: site.directory, glusterd: site.glusterd, into: pid, dieAt };
+    const orders = { directory: site.directory, into: pid, dieAt };
     return run([process.execPath, script, JSON.stringify(orders)], { timeoutMs }).then(
       ({ code }) => code,
       () => -1,

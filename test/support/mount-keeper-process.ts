@@ -6,18 +6,17 @@
 import { silentLog } from '../../model/log.ts';
 import { openMountKeeper } from '../../storaged/mounts/keeper.ts';
 import type { Store } from '../../store/contract.ts';
-import { openSqliteStore } from '../../store/sqlite.ts';
-import { SITE_ADDRESS, siteInside, wishOf } from './volume-site.ts';
+import { openParts, openStore, wishOf } from './volume-site.ts';
 
 interface Orders {
   readonly directory: string;
-  readonly glusterd: number;
+  /** A process of the container. */
   readonly into: number;
-  /** Which transaction, from 0; with half a step: behind it. */
-  readonly dieAt: number;
+  /** Which transaction, from 0; half a step more: behind it; null: never. */
+  readonly dieAt: number | null;
 }
 
-const { directory, glusterd, into, dieAt } = JSON.parse(process.argv[2] ?? '') as Orders;
+const { directory, into, dieAt } = JSON.parse(process.argv[2] ?? '') as Orders;
 
 function mortal(store: Store): Store {
   let count = 0;
@@ -35,12 +34,8 @@ function mortal(store: Store): Store {
   };
 }
 
-const keeper = await openMountKeeper({
-  store: mortal(openSqliteStore(`${directory}/storaged.sqlite`, { durability: 'normal' })),
-  places: { hostDir: `${directory}/volumes`, clientDir: `${directory}/clients` },
-  gluster: async () => ({ address: SITE_ADDRESS, inside: (argv) => siteInside(glusterd, argv) }),
-  ...{ servers: undefined, parents: undefined, log: silentLog },
-});
+const { daemon: _, shares: __, ...parts } = await openParts(directory);
+const keeper = await openMountKeeper({ ...parts, store: mortal(openStore(directory)), log: silentLog });
 const { id } = await keeper.mount(wishOf('mortal', { into: { pid: into, directory: '/made/data' } }));
 await keeper.unmount(id);
 await keeper.close();
