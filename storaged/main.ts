@@ -84,7 +84,9 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
     signal,
     log,
   );
-  const picture = createPicture({ parts, keeper, watch, address: options.address });
+  const isHost = (): boolean =>
+    [...(view()?.volumes.values() ?? [])].some(({ hosts }) => hosts.includes(node));
+  const picture = createPicture({ parts, keeper, watch, isHost, address: options.address });
   const reporter = reportStorage(server, node, () => picture.report(), signal, log);
   const limits = heldLimits(() => parts.open.mounts, changed);
   const upkeep = keepMounts({ parts, containers, changed, signal, log });

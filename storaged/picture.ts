@@ -7,6 +7,8 @@ import type { StorageParts } from './parts.ts';
 import type { VolumeWatch } from './volume-watch.ts';
 
 export interface PictureWorld {
+  /** Whether a volume names this node among its hosts: the server waits for its word, also when it has nothing. */
+  isHost(): boolean;
   readonly parts: StorageParts;
   readonly keeper: StorageKeeper;
   readonly watch: VolumeWatch;
@@ -60,7 +62,13 @@ export function createPicture(world: PictureWorld): Picture {
   return {
     async report(): Promise<Whole | undefined> {
       const { open } = parts;
-      if (!spoken && open.mounts === undefined && open.gluster === undefined && parts.bricks() === undefined)
+      if (
+        !spoken &&
+        !world.isHost() &&
+        open.mounts === undefined &&
+        open.gluster === undefined &&
+        parts.bricks() === undefined
+      )
         return undefined;
       spoken = true;
       return whole();
