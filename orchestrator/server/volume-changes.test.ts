@@ -125,6 +125,22 @@ describe('hosts of a volume', () => {
     );
   });
 
+  it('ask again when they have had it mounted no longer for ten minutes; who still has it is let in', async () => {
+    const { volume } = await create();
+    await volumes.pass(HOUR);
+    for (const name of ['a', 'b'])
+      await ask('POST', `/${volume.id}/hosts`, { node: name }, volumes.clientOf(name));
+    node('b').mount(volume.id, 'web-1');
+    await volumes.pass(599_000);
+    expect((await show(volume.id)).volume.hosts).toEqual(['a', 'b']);
+    await volumes.pass(2_000);
+    await until(async () => (await show(volume.id)).volume.hosts.join() === 'b');
+    node('c').mount(volume.id, 'web-2');
+    await volumes.pass(0);
+    await until(async () => (await show(volume.id)).volume.hosts.join() === 'b,c');
+    await until(async () => (await show(volume.id)).settled);
+  });
+
   it('are not let into what is deleted', async () => {
     const { volume } = await create();
     await remove(volume.id);

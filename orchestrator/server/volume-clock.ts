@@ -110,6 +110,7 @@ async function stepOf(
     nodes: new Map(nodes.map((one) => [one.node, one])),
     told: (node) => reports.node(node),
     silentMs: (node) => reports.silentMs(node),
+    idleMs: (volume, node) => reports.idleMs(volume, node),
   };
   return nextStep(kept, await growthOf(store, kept.one.id), world);
 }

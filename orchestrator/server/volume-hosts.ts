@@ -20,10 +20,11 @@ const hosts = operation({
   body: HostWish,
   answer: VolumeShown,
   handle: async (cluster, { who, params: { id }, query: { tenant, waitMs }, body: { node }, signal }) => {
-    const { store, mutate, volumes } = cluster;
+    const { store, storage, mutate, volumes } = cluster;
     // On the server's own machine the node speaks as root.
     if (who.role === 'node' && who.node !== node) throw notThisNode(node);
     const { one: meant } = await meantVolume(store, who, id, tenant);
+    storage.usedBy(meant.id, node);
     if (!meant.hosts.includes(node) || meant.phase !== 'ready') {
       await mutate({ who, operation: 'volume.hosts', subject: subjectOf(meant) }, async () => {
         const { one } = await mustFindVolume(store, meant.id);

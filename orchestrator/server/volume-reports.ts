@@ -56,6 +56,8 @@ export class VolumeReports {
   readonly news = new News();
   readonly #nodes = new Map<NodeName, Kept>();
   readonly #events = new Map<VolumeId, VolumeEvent[]>();
+  /** When a node last had a volume mounted, or was about to, by `volume/node`. */
+  readonly #uses = new Map<string, number>();
   readonly #whys = new Map<VolumeId, string>();
   readonly #clocks: ReportClocks;
   readonly #born: number;
@@ -78,8 +80,19 @@ export class VolumeReports {
       at: this.#clocks.now(),
       heardAt: this.#clocks.clock(),
     });
+    for (const { volume } of mounts) this.usedBy(volume, node);
     if (before?.standing !== standing) this.changed();
     this.news.tell();
+  }
+
+  /** The node has it mounted, or is about to. */
+  usedBy(volume: VolumeId, node: NodeName): void {
+    this.#uses.set(`${volume}/${node}`, this.#clocks.clock());
+  }
+
+  /** For how long the node has had no use for it, ms; since the server's start where it never had. */
+  idleMs(volume: VolumeId, node: NodeName): number {
+    return this.#clocks.clock() - (this.#uses.get(`${volume}/${node}`) ?? this.#born);
   }
 
   /** Those of volumes that the node has to do with. Told again when the answer was lost, and then not kept twice. */
@@ -115,6 +128,7 @@ export class VolumeReports {
   /** Nothing is left of it. */
   forgetVolume(volume: VolumeId): void {
     this.#events.delete(volume);
+    for (const use of this.#uses.keys()) if (use.startsWith(volume)) this.#uses.delete(use);
   }
 
   /** The node is no longer of the cluster. */

@@ -1,7 +1,7 @@
 /** What becomes of a volume next, by what nodes have told and by the time: its phases, its coordinator, its hosts. Pure. */
 import type { ClusterNode } from '../../model/cluster.ts';
 import type { NodeName } from '../../model/names.ts';
-import type { Volume } from '../../model/volume.ts';
+import type { Volume, VolumeId } from '../../model/volume.ts';
 import type { BrickReport, VolumeReport } from '../../model/volume-report.ts';
 import type { OperationId } from './authorization.ts';
 import { brickKey, type NodeStorage } from './volume-reports.ts';
@@ -13,6 +13,9 @@ export const CREATED_WITHIN_MS = 60_000;
 /** A daemon that is started anew is back sooner. */
 export const COORDINATOR_SILENT_MS = 5_000;
 
+/** A container that is started anew is back sooner. */
+export const HOST_IDLE_MS = 600_000;
+
 export interface StorageWorld {
   /** Unix ms. */
   readonly now: number;
@@ -21,6 +24,8 @@ export interface StorageWorld {
   told(node: NodeName): NodeStorage | undefined;
   /** For how long it has said nothing, ms; since the server's start where it never has. */
   silentMs(node: NodeName): number;
+  /** For how long it has had nothing of a volume mounted, ms; since the server's start where it never had. */
+  idleMs(volume: VolumeId, node: NodeName): number;
 }
 
 export interface Step {
@@ -45,7 +50,7 @@ export function nextStep(
 ): Step | undefined {
   const { one } = kept;
   const own = stepOfPhase(kept, growth, world);
-  return own ?? newCoordinator(one, world) ?? fewerHosts(one, world);
+  return own ?? newCoordinator(one, world) ?? otherHosts(one, world);
 }
 
 function stepOfPhase(kept: KeptVolume, growth: Growth | undefined, world: StorageWorld): Step | undefined {
@@ -126,21 +131,34 @@ function newCoordinator(one: Volume, world: StorageWorld): Step | undefined {
   };
 }
 
-/** Who was shut out must not mount it again. */
-function fewerHosts(one: Volume, { nodes }: StorageWorld): Step | undefined {
+/** Who was shut out must not mount it again, and who has not had it mounted for long asks again before it does. */
+function otherHosts(one: Volume, world: StorageWorld): Step | undefined {
   if (one.phase === 'removing') return undefined;
-  const hosts = one.hosts.filter((host) => nodes.get(host)?.fenced === false);
-  const out = one.hosts.filter((host) => !hosts.includes(host));
-  if (out.length === 0) return undefined;
+  const mayStay = (host: NodeName): boolean => world.nodes.get(host)?.fenced === false;
+  const out = one.hosts.filter((host) => !mayStay(host) || isIdle(one, host, world));
+  // Its client lives, and would be refused when its connection breaks.
+  const back = [...world.nodes.keys()].filter(
+    (node) => !one.hosts.includes(node) && mayStay(node) && hasMounted(one, node, world),
+  );
+  if (out.length + back.length === 0) return undefined;
+  const hosts = [...one.hosts.filter((host) => !out.includes(host)), ...back].sort();
+  const said = [
+    ...(out.length === 0 ? [] : [`no longer let in: ${out.join(', ')}`]),
+    ...(back.length === 0 ? [] : [`still mounted on: ${back.join(', ')}`]),
+  ];
   return {
-    ...{
-      point: 'hosts',
-      operation: 'volume.hosts',
-      why: `out of the cluster: ${out.join(', ')}`,
-      failed: false,
-    },
+    ...{ point: 'hosts', operation: 'volume.hosts', why: said.join('; '), failed: false },
     ...{ to: { ...one, hosts, generation: one.generation + 1 }, endsGrowth: false },
   };
+}
+
+function isIdle({ id }: Volume, host: NodeName, { told, idleMs }: StorageWorld): boolean {
+  return told(host)?.reachable === true && idleMs(id, host) >= HOST_IDLE_MS;
+}
+
+function hasMounted({ id }: Volume, node: NodeName, { told }: StorageWorld): boolean {
+  const last = told(node);
+  return last?.reachable === true && last.mounts.some(({ volume }) => volume === id);
 }
 
 function toRemoving(one: Volume, operation: OperationId, why: string, failed: boolean): Step {

@@ -1,10 +1,13 @@
 /** Storage of a cluster in a simulated world: nodes that die at any step, Gluster that refuses, a server that keeps the records. */
 import type { Ipv4 } from '../../model/addresses.ts';
+import type { ClusterNode } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { silentLog } from '../../model/log.ts';
 import type { NodeName, TenantName, VolumeName } from '../../model/names.ts';
 import { glusterName, type Layout, type Volume, type VolumeId } from '../../model/volume.ts';
-import type { BrickReport } from '../../model/volume-report.ts';
+import type { BrickReport, VolumeReport } from '../../model/volume-report.ts';
+import { brickKey, type NodeStorage } from '../../orchestrator/server/volume-reports.ts';
+import { nextStep, type StorageWorld as ServerWorld } from '../../orchestrator/server/volume-steps.ts';
 import type {
   BrickKeeper,
   GlusterCluster,
@@ -19,6 +22,9 @@ import { lazyParts } from '../../storaged/parts.ts';
 const GIB = 2 ** 30;
 export const NODES = ['a', 'b', 'c', 'd'] as NodeName[];
 export const FOREIGN = 'data';
+
+/** A turn is a minute to the nodes, so that they try again; the server gives up after one. */
+const SERVER_PACE = 1 / 100;
 
 interface Disk {
   readonly bricks: Map<string, HeldBrick>;
@@ -53,7 +59,7 @@ class Run {
     });
     this.keeper = new StorageKeeper({
       ...{ node, parts, log: silentLog, checkpoint: () => step(() => undefined), news: () => undefined },
-      view: () => ({ revision: 1, volumes: world.records }),
+      view: () => ({ revision: world.revision, volumes: world.records }),
       told: async ({ id, bricks }) => bricks.map((brick, index) => world.reportOf(brick.node, id, index)),
       optionsOf: ({ hosts }) => ({ 'auth.allow': hosts.join(',') || 'nobody' }),
       now: () => world.now,
@@ -76,14 +82,17 @@ export class StorageWorld {
   readonly #away = new Set<NodeName>();
   readonly #full = new Set<NodeName>();
   readonly #peers = new Set<NodeName>();
-  readonly #told = new Map<
-    NodeName,
-    { bricks: readonly BrickReport[]; volumes: ReturnType<StorageKeeper['volumes']> }
-  >();
+  readonly #told = new Map<NodeName, NodeStorage>();
+  readonly #written = new Map<VolumeId, number>();
+  #revision = 0;
   #made = 0;
 
   constructor() {
     for (const node of NODES) this.revive(node);
+  }
+
+  get revision(): number {
+    return this.#revision;
   }
 
   /** The machine is gone, glusterd with it. */
@@ -123,14 +132,21 @@ export class StorageWorld {
       this.#told.delete(node);
       return;
     }
-    this.#told.set(node, { bricks: run.keeper.bricks(), volumes: run.keeper.volumes() });
+    const bricks = run.keeper.bricks().map((one) => [brickKey(one.volume, one.index), one] as const);
+    const volumes = run.keeper
+      .volumes()
+      .map((one): [VolumeId, VolumeReport] => [one.volume, { ...one, online: [], fill: null, heal: null }]);
+    this.#told.set(node, {
+      ...{ node, revision: run.keeper.revision(), pool: null, address: addressOf(node), mounts: [] },
+      ...{ bricks: new Map(bricks), volumes: new Map(volumes), at: 0, silentMs: 0, reachable: true },
+    });
   }
 
   create(layout: Layout): void {
     this.#made += 1;
     const id = `v${this.#made.toString(16).padStart(12, '0')}` as VolumeId;
     const count = { single: 1, 'two-by-two': 4, 'replica-3': 3, arbiter: 3 }[layout];
-    this.records.set(id, {
+    this.#write({
       ...{ id, tenant: 'blue' as TenantName, name: `v${this.#made}` as VolumeName, phase: 'creating' },
       ...{ sizeBytes: 2 * GIB, inodes: null, layout, thin: false, limits: {}, nodeLimits: {}, hosts: [] },
       bricks: Array.from({ length: count }, (_, place) => {
@@ -142,15 +158,14 @@ export class StorageWorld {
         coordinator: NODES[this.#made % NODES.length] as NodeName,
         generation: 1,
         removeAt: null,
-        createdAt: 0,
+        createdAt: this.now * SERVER_PACE,
       },
     });
   }
 
   change(id: VolumeId, with_: Partial<Volume>): void {
     const volume = this.records.get(id);
-    if (volume !== undefined)
-      this.records.set(id, { ...volume, ...with_, generation: volume.generation + 1 });
+    if (volume !== undefined) this.#write({ ...volume, ...with_, generation: volume.generation + 1 });
   }
 
   /** What the server makes of nodes' reports. */
@@ -178,33 +193,28 @@ export class StorageWorld {
   }
 
   reportOf(node: NodeName, id: VolumeId, index: number): BrickReport | undefined {
-    return this.#told.get(node)?.bricks.find((one) => one.volume === id && one.index === index);
+    return this.#told.get(node)?.bricks.get(brickKey(id, index));
   }
 
-  #serveOne(volume: Volume): void {
-    const { id, phase, generation, coordinator } = volume;
-    if (!this.#told.has(coordinator)) return this.#appoint(volume);
-    const told = this.#told.get(coordinator)?.volumes.find((one) => one.volume === id);
-    const bricks = volume.bricks.map(({ node }, index) => this.reportOf(node, id, index));
-    const failed =
-      told?.state === 'failed' ||
-      bricks.some((one) => one?.state === 'failed' && one.generation >= generation);
-    if (phase === 'creating' && failed) return this.change(id, { phase: 'removing' });
-    if (phase === 'creating' && told?.state === 'started' && told.generation >= generation) {
-      this.records.set(id, { ...volume, phase: 'ready' });
-      return;
-    }
-    const isGone =
-      told?.state === 'absent' &&
-      told.generation >= generation &&
-      volume.bricks.every(({ node }) => this.#told.has(node)) &&
-      bricks.every((one) => one === undefined);
-    if (phase === 'removing' && isGone) this.records.delete(id);
+  /** As the server itself does it. */
+  #serveOne(one: Volume): void {
+    const world: ServerWorld = {
+      now: this.now * SERVER_PACE,
+      nodes: new Map(NODES.map((node) => [node, { node, fenced: false } as ClusterNode])),
+      told: (node) => this.#told.get(node),
+      silentMs: (node) => (this.#told.has(node) ? 0 : Number.POSITIVE_INFINITY),
+      idleMs: () => 0,
+    };
+    const step = nextStep({ one, revision: this.#written.get(one.id) ?? 0 }, undefined, world);
+    if (step === undefined) return;
+    if (step.to === null) this.records.delete(one.id);
+    else this.#write(step.to);
   }
 
-  #appoint(volume: Volume): void {
-    const other = volume.bricks.find(({ node }) => this.#told.has(node))?.node;
-    if (other !== undefined) this.change(volume.id, { coordinator: other });
+  #write(volume: Volume): void {
+    this.#revision += 1;
+    this.#written.set(volume.id, this.#revision);
+    this.records.set(volume.id, volume);
   }
 
   daemon(node: NodeName): GlusterDaemon {
