@@ -1,4 +1,4 @@
-/** What the server tells Prometheus of shared volumes: names `sluice_volume_*` and `sluice_storage_*`. */
+/** What the server tells Prometheus of shared volumes: names `sluice_volume_*`; storaged of each node has more. */
 import { Gauge, type Registry } from 'prom-client';
 import { type Volume, VolumePhase } from '../../model/volume.ts';
 import type { VolumeReport } from '../../model/volume-report.ts';
@@ -77,7 +77,7 @@ export function addVolumeMetrics(store: Store, storage: VolumeReports, registers
 
 function addPoolMetrics(storage: VolumeReports, registers: Registry[]): void {
   new Gauge({
-    name: 'sluice_storage_pool_bytes',
+    name: 'sluice_server_pool_bytes',
     help: 'Pools for bricks: what there is, what is promised, what is free.',
     labelNames: ['node', 'what'] as const,
     registers,
@@ -92,7 +92,7 @@ function addPoolMetrics(storage: VolumeReports, registers: Registry[]): void {
     },
   });
   new Gauge({
-    name: 'sluice_storage_node_reachable',
+    name: 'sluice_server_storage_node_up',
     help: 'Whether a node that has to do with storage has been heard of lately.',
     labelNames: ['node'] as const,
     registers,

@@ -255,7 +255,7 @@ describe('what is told of volumes', () => {
       expect(metrics).toContain(
         `sluice_volume_${line}${labels} ${{ used_bytes: 91, heal_pending: 3 }[line] ?? 1}`,
       );
-    expect(metrics).toContain(`sluice_storage_pool_bytes{node="a",what="total"} ${100 * GIB}`);
+    expect(metrics).toContain(`sluice_server_pool_bytes{node="a",what="total"} ${100 * GIB}`);
 
     coordinator.more = {};
     const other = volume.bricks.find((brick) => brick.node !== volume.coordinator)!.node;
