@@ -62,7 +62,7 @@ export function untilSettled(
 /** @throws SluiceError `storage_failed` */
 function isMade(shown: VolumeShown): boolean {
   if (shown.volume.phase === 'removing') throw notMade(shown);
-  return shown.volume.phase === 'ready';
+  return shown.volume.phase === 'ready' && shown.settled;
 }
 
 function notMade(shown: VolumeShown): SluiceError {
