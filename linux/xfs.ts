@@ -1,6 +1,6 @@
 /** XFS: making it in a file, mounting it in another mount namespace, growing it, asking how full it is. */
 import { SluiceError } from '../model/errors.ts';
-import { type Mount, parseMounts } from './mount-table.ts';
+import { parseMounts } from './disks.ts';
 import { type Argv, run, runOk } from './process.ts';
 
 /** How a program is run in the mount namespace that is meant. */
@@ -30,8 +30,11 @@ export async function makeXfs(
   ]);
 }
 
+/** Whether the kernel knows quotas of XFS; undefined until one was mounted. */
+let knowsQuotas: boolean | undefined;
+
 /**
- * Makes the mount point where it is missing.
+ * Makes the mount point where it is missing. Quotas of projects are counted where the kernel can.
  * @param discard  whether what is freed is given back to the file below
  * @throws SluiceError `program_failed`
  */
@@ -42,7 +45,15 @@ export async function mountXfs(
   { discard }: { readonly discard: boolean },
 ): Promise<void> {
   const options = `X-mount.mkdir=0700,noatime,nodev,nosuid,noexec${discard ? ',discard' : ''}`;
-  await runOk(inside(['mount', '-i', '-n', '-t', 'xfs', '-o', options, device, point]));
+  const mount = (more: string): Argv =>
+    inside(['mount', '-i', '-n', '-t', 'xfs', '-o', `${options}${more}`, device, point]);
+  if (knowsQuotas !== false && (await run(mount(',prjquota'))).code === 0) {
+    knowsQuotas = true;
+    return;
+  }
+  await runOk(mount(''));
+  // It was not for another reason that it failed.
+  knowsQuotas ??= false;
 }
 
 /** @param lazily  also while somebody is in it: it ends when they are gone. One that is not mounted is no error */
@@ -57,19 +68,55 @@ export async function unmountInside(inside: Inside, point: string, lazily: boole
   );
 }
 
-/** With those above it; one that is there already is no error. @throws SluiceError `program_failed` */
-export async function makeDirectoryInside(inside: Inside, directory: string): Promise<void> {
-  await runOk(inside(['mkdir', '-p', '-m', '755', directory]));
-}
-
 /** One that is not there, or not empty, is no error. */
 export async function removeDirectoryInside(inside: Inside, directory: string): Promise<void> {
   await run(inside(['rmdir', directory]));
 }
 
-/** What is mounted there, in the order in which it was. */
-export async function mountsInside(inside: Inside): Promise<Mount[]> {
-  return parseMounts(await runOk(inside(['cat', '/proc/self/mountinfo'])));
+/** What is mounted of XFS. */
+export interface XfsMount {
+  readonly device: string;
+  readonly point: string;
+  /** Whether quotas of projects hold there. */
+  readonly quota: boolean;
+}
+
+/** In the order in which they were mounted. */
+export async function xfsMounts(inside: Inside): Promise<XfsMount[]> {
+  return parseMounts(await runOk(inside(['cat', '/proc/self/mountinfo'])))
+    .filter(({ type }) => type === 'xfs')
+    .map(({ source, mountPoint, options }) => ({
+      ...{ device: source, point: mountPoint, quota: options.has('prjquota') },
+    }));
+}
+
+/** The only project of a file system that has one. */
+const PROJECT = 1;
+
+/**
+ * A directory whose files all belong to a project, whether the kernel can count it or not: the next one may. It gets its
+ * name when it is ready. @throws SluiceError `program_failed`
+ */
+export async function makeProjectDirectory(inside: Inside, directory: string): Promise<void> {
+  const half = `${directory}.new`;
+  await runOk(inside(['mkdir', '-p', '-m', '755', half]));
+  await runOk(inside(['xfs_io', '-x', '-c', `chproj ${PROJECT}`, '-c', 'chattr +P', half]));
+  await runOk(inside(['mv', '--no-target-directory', half, directory]));
+}
+
+/**
+ * What the project may take; `df` of its directory shows it.
+ * @param inodes  the directory itself not among them; null: no limit
+ * @throws SluiceError `program_failed`
+ */
+export async function limitProject(
+  inside: Inside,
+  point: string,
+  { bytes, inodes }: { readonly bytes: number; readonly inodes: number | null },
+): Promise<void> {
+  const files = inodes === null ? 0 : inodes + 1;
+  const limit = `limit -p bsoft=0 bhard=${bytes} isoft=0 ihard=${files} ${PROJECT}`;
+  await runOk(inside(['xfs_quota', '-x', '-c', limit, point]));
 }
 
 export interface XfsGeometry {

@@ -28,6 +28,8 @@ const LEAST_GROUP_BLOCKS = 64;
 /** A file has an inode of 512 bytes; they come in pieces of 64. */
 const INODES_PER_BLOCK = 8;
 const BLOCKS_PER_PIECE = 8;
+/** The file system's own, and its first directories. */
+const INODES_ONCE = 16;
 
 /** What a brick must be able to hold. */
 export interface BrickNeed {
@@ -55,7 +57,7 @@ export function shapeOf(need: BrickNeed, groupBlocks?: number): BrickShape {
   return {
     imageBytes: blocks * BLOCK_BYTES,
     groupBlocks: groupBlocks ?? firstGroupBlocks(blocks),
-    inodePercent: inodePercentOf(blocks, need.inodes ?? need.bytes / BYTES_PER_INODE),
+    inodePercent: inodePercentOf(blocks, (need.inodes ?? need.bytes / BYTES_PER_INODE) + INODES_ONCE),
   };
 }
 
@@ -65,7 +67,10 @@ export function roomIn({ imageBytes, groupBlocks }: Pick<BrickShape, 'imageBytes
   return (blocks - overheadOf(blocks, Math.ceil(blocks / groupBlocks))) * BLOCK_BYTES;
 }
 
-/** How many files and directories it holds at most: as the kernel counts them (xfs_ialloc_setup_geometry). */
+/**
+ * How many files and directories it holds at most: as xfs_ialloc_setup_geometry has it. Each processor counts for itself
+ * up to 128 (XFS_ICOUNT_BATCH), so it may become so many more for each.
+ */
 export function inodesIn({
   imageBytes,
   inodePercent,

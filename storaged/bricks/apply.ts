@@ -2,7 +2,7 @@
 import { removeIfThere } from '../../linux/files.ts';
 import { extendImage, publishImage, reserveImage } from '../../linux/images.ts';
 import { attachLoop, refreshLoop } from '../../linux/loop.ts';
-import { growXfs, makeDirectoryInside, makeXfs, mountXfs } from '../../linux/xfs.ts';
+import { growXfs, makeProjectDirectory, makeXfs, mountXfs } from '../../linux/xfs.ts';
 import { LOG_BLOCKS } from '../../model/brick-size.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { brickPathOf, type Place, pointOf } from './observe.ts';
@@ -67,7 +67,7 @@ export async function applyBrick(
         checkpoint('brick:grown');
         break;
       case 'make-directory':
-        await makeDirectoryInside(inside, brickPathOf(place, name));
+        await makeProjectDirectory(inside, brickPathOf(place, name));
         checkpoint('brick:directory');
         break;
     }

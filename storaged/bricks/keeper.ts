@@ -9,7 +9,7 @@ import type { VolumeId } from '../../model/volume.ts';
 import type { Pool } from '../../model/volume-report.ts';
 import type { BrickKeeper, HeldBrick, WantedBrick } from '../contract.ts';
 import { applyBrick, type Checkpoint } from './apply.ts';
-import { guardThin } from './holding.ts';
+import { holdBricks } from './holding.ts';
 import { brickPathOf, mountedBricks, observeBrick, type Place, pointOf } from './observe.ts';
 import { planBrick } from './plan.ts';
 import { type BrickRecord, filesOf, nameOf, readPool, writeRecord } from './records.ts';
@@ -45,7 +45,7 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
     return run;
   };
   let isTidy = false;
-  const guard = guardThin(options);
+  const holding = holdBricks(options);
 
   const readPoolNow = (): Pool =>
     poolOf({
@@ -102,7 +102,7 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
     checkpoint('brick:recorded');
     try {
       await bringAbout(record);
-      await guard.settle(record);
+      await holding.settle([record]);
     } catch (error) {
       await undo(name, before);
       throw failed(name, error);
@@ -164,7 +164,7 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
   async function held(): Promise<HeldBrick[]> {
     const all = await describe([...records.values()]);
     const mounted = all.filter((one) => one.mounted).flatMap((one) => records.get(nameOf(one)) ?? []);
-    await guard.look(readPoolNow(), mounted);
+    await holding.look(readPoolNow(), mounted);
     return all;
   }
 

@@ -2,7 +2,7 @@
 import { isThere } from '../../linux/directories.ts';
 import { imageAt } from '../../linux/images.ts';
 import { type LoopInUse, loopsInUse } from '../../linux/loop.ts';
-import { fillsInside, mountsInside, xfsGeometry } from '../../linux/xfs.ts';
+import { fillsInside, type XfsMount, xfsGeometry, xfsMounts } from '../../linux/xfs.ts';
 import type { GlusterDaemon } from '../contract.ts';
 import type { ObservedBrick } from './plan.ts';
 import { filesOf } from './records.ts';
@@ -16,21 +16,19 @@ export interface Place {
 export const pointOf = ({ daemon }: Place, name: string): string => `${daemon.brickRoot}/${name}`;
 export const brickPathOf = (place: Place, name: string): string => `${pointOf(place, name)}/brick`;
 
-/** By mount point below the root of bricks, the device that is mounted there last. None while glusterd is away. */
-export async function mountedBricks({ daemon }: Place): Promise<ReadonlyMap<string, string>> {
+/** What is mounted below the root of bricks, by mount point; of two at one point the later. None while glusterd is away. */
+export async function mountedBricks({ daemon }: Place): Promise<ReadonlyMap<string, XfsMount>> {
   if (!daemon.isAlive()) return new Map();
-  const mounts = await mountsInside(daemon.inside);
-  const below = mounts.filter(
-    ({ point, type }) => type === 'xfs' && point.startsWith(`${daemon.brickRoot}/`),
-  );
-  return new Map(below.map(({ point, source }) => [point, source]));
+  const mounts = await xfsMounts(daemon.inside);
+  const below = mounts.filter(({ point }) => point.startsWith(`${daemon.brickRoot}/`));
+  return new Map(below.map((mount) => [mount.point, mount]));
 }
 
 export async function observeBrick(place: Place, name: string): Promise<ObservedBrick> {
   const files = filesOf(place.pool, name);
   const point = pointOf(place, name);
   const path = brickPathOf(place, name);
-  const mounted = (await mountedBricks(place)).get(point);
+  const mounted = (await mountedBricks(place)).get(point)?.device;
   const isMounted = mounted !== undefined;
   return {
     image: imageAt(files.image),

@@ -16,7 +16,7 @@ export async function removeStrays(place: Place, known: ReadonlySet<string>): Pr
     const isOurs = isBrickName(point.slice(daemon.brickRoot.length + 1));
     if (isOurs && !isKnown(point)) await unmountInside(daemon.inside, point, true);
   }
-  const used = new Set(mounted.values());
+  const used = new Set([...mounted.values()].map(({ device }) => device));
   // One that is mounted elsewhere goes on until it is not: the kernel only notes that it is to end then.
   for (const { device, file } of loopsInUse())
     if (file.startsWith(`${pool}/`) && !used.has(device)) detachLoop(device);

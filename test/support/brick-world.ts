@@ -37,9 +37,12 @@ export const brick = (more: Partial<WantedBrick> = {}): WantedBrick => ({
   ...more,
 });
 
-/** @param name  the first part of its directory's name; no other test's */
-export async function brickWorld(name: string): Promise<BrickWorld> {
-  const directory = realpathSync(mkdtempSync(path.join(tmpdir(), `${name}-`)));
+/**
+ * @param name  the first part of its directory's name; no other test's
+ * @param parent  a directory on a file system for images
+ */
+export async function brickWorld(name: string, parent = tmpdir()): Promise<BrickWorld> {
+  const directory = realpathSync(mkdtempSync(path.join(parent, `${name}-`)));
   const brickRoot = path.join(directory, 'bricks');
   ensureDirectory(brickRoot);
   const begin = async (): Promise<Daemon> => {
