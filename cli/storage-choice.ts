@@ -29,6 +29,11 @@ export function poolOf(
   return pool ?? path.join(stateDir, 'storage', 'pool');
 }
 
+function networkOf({ network }: Config['storage'], isAlone: boolean): StorageChoice['network'] {
+  if (network !== 'auto') return network;
+  return isAlone ? 'private' : 'uplink';
+}
+
 interface Asked extends Pick<NodeOptions, 'listen' | 'join' | 'bricks'> {
   readonly places: Pick<Places, 'stateDir'>;
   readonly config: Pick<Config, 'storage'>;
@@ -37,7 +42,7 @@ interface Asked extends Pick<NodeOptions, 'listen' | 'join' | 'bricks'> {
 /** @throws SluiceError `refused` when volumes or bricks are asked for and Gluster is not installed */
 export function storageChoice({ listen, join, bricks, places, config: { storage } }: Asked): StorageChoice {
   const isAlone = listen === undefined && join === undefined && readCredential(places.stateDir) === undefined;
-  const network = storage.network === 'auto' ? (isAlone ? 'private' : 'uplink') : storage.network;
+  const network = networkOf(storage, isAlone);
   const none: StorageChoice = { volumes: false, bricks: false, network };
   if (storage.volumes === 'off') {
     if (bricks === 'on') throw refused('a node without volumes keeps no bricks', 'say storage.volumes: auto');

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ipv4 } from '../model/addresses.ts';
 import { SluiceError } from '../model/errors.ts';
 import { glusterName } from '../model/volume.ts';
-import type { GlusterCluster } from './contract.ts';
+import type { BrickKeeper, GlusterCluster } from './contract.ts';
 import type { StorageParts } from './parts.ts';
 import type { Action } from './plan.ts';
 
@@ -27,27 +27,32 @@ export async function applyActions(
 }
 
 async function applyAction(parts: StorageParts, action: Action): Promise<void> {
+  if (action.do === 'brick') await (await bricksOf(parts)).ensure(action.brick);
+  else if (action.do === 'remove-brick') await (await bricksOf(parts)).remove(action.volume, action.index);
+  else await giveOrder((await parts.gluster()).cluster, action);
+}
+
+async function bricksOf(parts: StorageParts): Promise<BrickKeeper> {
   const bricks = parts.bricks();
-  if (action.do === 'brick' || action.do === 'remove-brick') {
-    if (bricks === undefined)
-      throw new SluiceError(
-        'refused',
-        'this node keeps no bricks',
-        'start it as a storage node: sluice up --storage',
-      );
-    if (action.do === 'brick') await (await bricks).ensure(action.brick);
-    else await (await bricks).remove(action.volume, action.index);
-    return;
-  }
-  const { cluster } = await parts.gluster();
-  const name = glusterName(action.volume);
-  switch (action.do) {
+  if (bricks !== undefined) return bricks;
+  throw new SluiceError(
+    'refused',
+    'this node keeps no bricks',
+    'start it as a storage node: sluice up --storage',
+  );
+}
+
+type Order = Exclude<Action, { readonly do: 'brick' | 'remove-brick' }>;
+
+async function giveOrder(cluster: GlusterCluster, order: Order): Promise<void> {
+  const name = glusterName(order.volume);
+  switch (order.do) {
     case 'probe':
-      return join(cluster, action.address);
+      return join(cluster, order.address);
     case 'create':
-      return cluster.create(action.create, action.options);
+      return cluster.create(order.create, order.options);
     case 'set':
-      return cluster.set(name, action.options);
+      return cluster.set(name, order.options);
     case 'start':
       return cluster.start(name);
     case 'stop':

@@ -76,6 +76,8 @@ export interface GlusterCluster {
   /** @throws SluiceError `already_exists`, `storage_failed` with Gluster's own words */
   create(volume: NewGlusterVolume, options: Readonly<Record<string, string>>): Promise<void>;
   start(name: string): Promise<void>;
+  /** Of a volume that has started: the processes of its bricks that have ended. */
+  revive(name: string): Promise<void>;
   stop(name: string): Promise<void>;
   delete(name: string): Promise<void>;
   /** In one transaction. */

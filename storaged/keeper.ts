@@ -107,24 +107,26 @@ export class StorageKeeper {
   }
 
   bricks(): BrickReport[] {
-    const volumes = this.#volumes();
     const { node } = this.#world;
-    return [...volumes.values()].flatMap((volume) =>
-      volume.bricks.flatMap((brick, index): BrickReport[] => {
-        if (brick.node !== node) return [];
-        const held = this.#observed.bricks.find((one) => one.volume === volume.id && one.index === index);
-        const failure = this.#failureOf(volume);
-        const common = { volume: volume.id, index, generation: volume.generation };
-        if (failure !== undefined && (failure.index === index || held === undefined))
-          return [{ ...common, state: 'failed', why: failure.error.message, fill: held?.fill ?? null }];
-        if (held === undefined) return [];
-        const wanted = wantedBrick(volume, index);
-        const ready = volume.phase === 'removing' || (wanted !== undefined && isAsWanted(held, wanted));
-        // Held but not as wanted: it is about to be grown, and known as it was.
-        const generation = ready ? volume.generation : 0;
-        return [{ ...common, generation, state: 'ready', path: held.path, why: null, fill: held.fill }];
-      }),
+    return [...this.#volumes().values()].flatMap((volume) =>
+      volume.bricks.flatMap((brick, index) =>
+        brick.node === node ? (this.#brickReport(volume, index) ?? []) : [],
+      ),
     );
+  }
+
+  #brickReport(volume: Volume, index: number): BrickReport | undefined {
+    const held = this.#observed.bricks.find((one) => one.volume === volume.id && one.index === index);
+    const failure = this.#failureOf(volume);
+    const common = { volume: volume.id, index, generation: volume.generation, fill: held?.fill ?? null };
+    if (failure !== undefined && (failure.index === index || held === undefined))
+      return { ...common, state: 'failed', why: failure.error.message };
+    if (held === undefined) return undefined;
+    const wanted = wantedBrick(volume, index);
+    const isReady = volume.phase === 'removing' || (wanted !== undefined && isAsWanted(held, wanted));
+    const ready = { ...common, state: 'ready', path: held.path, why: null } as const;
+    // Held but not as wanted: it is about to be grown, and known as it was.
+    return isReady ? ready : { ...ready, generation: 0 };
   }
 
   /** Without what takes asking the bricks' processes (volume-watch.ts). */

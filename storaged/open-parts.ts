@@ -1,6 +1,5 @@
 /** The parts of this node's storage as they really are. Each is loaded only when it is needed: a node may need none. */
 import path from 'node:path';
-import { isThere } from '../linux/directories.ts';
 import { ensureDirectory } from '../linux/files.ts';
 import type { Ipv4 } from '../model/addresses.ts';
 import type { NodeView } from '../model/cluster-changes.ts';
@@ -82,10 +81,13 @@ export function partMakers(options: PartsOptions, { view, tell, store }: PartsWo
         places: { hostDir: places.mounts, clientDir: places.clients },
         gluster: async () => (await gluster()).daemon,
         // The node of every brick knows the volume; a machine that stands alone asks itself.
-        servers: (volume) => {
-          const bricks = options.address === null ? [] : (view()?.volumes.get(volume)?.bricks ?? []);
-          return [...new Set(bricks.map(({ address }) => address))];
-        },
+        servers:
+          options.address === null
+            ? undefined
+            : (volume) => {
+                const bricks = view()?.volumes.get(volume)?.bricks ?? [];
+                return [...new Set(bricks.map(({ address }) => address))];
+              },
         onEvent: tell,
         parents: shares.filesOf,
       });
@@ -112,10 +114,10 @@ export async function glusterDaemon(
     visible: [clients],
     uplink: address,
     ...(storage.tls !== undefined && { tls: storage.tls }),
-    additions: isThere(translator.object) ? {
+    additions: {
       'xlator/features/sluice-io.so': translator.object,
       'filter/sluice-io': translator.filter,
-    } : {},
+    },
   });
 }
 

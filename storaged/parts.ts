@@ -64,7 +64,7 @@ export function lazyParts(makers: PartMakers): StorageParts {
         open.mounts = parts;
       },
     ),
-    get open() {
+    get open(): StorageParts['open'] {
       return { gluster: open.gluster, bricks: open.bricks, mounts: open.mounts };
     },
   };

@@ -87,7 +87,7 @@ export function createPicture(world: PictureWorld): Picture {
         ready: told,
         storage: {
           keepsBricks: parts.bricks() !== undefined,
-          gluster: gluster === undefined ? 'not needed' : gluster.daemon.isAlive() ? 'up' : 'down',
+          gluster: glusterState(gluster?.daemon.isAlive()),
           bricks: bricks.length,
           mounts: parts.open.mounts?.keeper.mounts().length ?? 0,
           broken: parts.open.mounts?.keeper.mounts().filter(({ state }) => state === 'broken').length ?? 0,
@@ -96,4 +96,9 @@ export function createPicture(world: PictureWorld): Picture {
       };
     },
   };
+}
+
+function glusterState(isAlive: boolean | undefined): string {
+  if (isAlive === undefined) return 'not needed';
+  return isAlive ? 'up' : 'down';
 }

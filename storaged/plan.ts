@@ -70,13 +70,8 @@ export function wantedBrick(volume: Volume, index: number): WantedBrick | undefi
 
 /** Whether a brick is what its volume wants: it never shrinks, so more than wanted is enough. */
 export function isAsWanted(held: HeldBrick | undefined, wanted: WantedBrick): boolean {
-  return (
-    held !== undefined &&
-    held.mounted &&
-    held.bytes >= wanted.bytes &&
-    held.inodes === wanted.inodes &&
-    held.thin === wanted.thin
-  );
+  if (held === undefined || !held.mounted) return false;
+  return held.bytes >= wanted.bytes && held.inodes === wanted.inodes && held.thin === wanted.thin;
 }
 
 /** Bricks that no volume on record wants. They are not taken away: a server that has forgotten much may remember again. */

@@ -48,61 +48,36 @@ export function watchVolumes(
     const last = memory.get(volume.id);
     const statuses = inOrder(one, await cluster.status(glusterName(volume.id)));
     const online = statuses.map((status) => status?.online === true);
-    tellOfBricks(volume, last?.online, online, tell);
     const fill = fillOf(volume, statuses) ?? last?.fill ?? null;
-    const nearFull = fill === null ? false : isNearlyFull(fill, last?.nearFull === true);
+    const nearFull = fill !== null && isNearlyFull(fill, last?.nearFull === true);
+    tellOfBricks(volume, last?.online, online, tell);
     if (nearFull && last?.nearFull !== true)
       tell(event(volume, 'near-full', 'less than a tenth of it is free'));
-    const returned = last !== undefined && online.some((on, index) => on && last.online[index] === false);
-    const healed = await healOf(cluster, volume, last, returned);
-    memory.set(volume.id, { online, fill, nearFull, ...healed });
-    if (online.includes(false)) await revive(cluster, volume, last);
-  }
-
-  async function healOf(
-    cluster: GlusterCluster,
-    volume: Volume,
-    last: Memory | undefined,
-    returned: boolean,
-  ): Promise<Pick<Memory, 'heal' | 'healLookAt'>> {
-    if (volume.layout === 'single') return { heal: null, healLookAt: Number.POSITIVE_INFINITY };
-    const now = performance.now();
-    const pending = last?.heal?.pending ?? 0;
-    if (returned) await cluster.heal(glusterName(volume.id));
-    if (last !== undefined && !returned && now < last.healLookAt)
-      return { heal: last.heal, healLookAt: last.healLookAt };
-    const heal = await cluster.healInfo(glusterName(volume.id));
-    if (heal.pending > 0 && pending === 0)
-      tell(event(volume, 'heal-pending', `${heal.pending} files have to catch up on some brick`));
-    if (heal.pending === 0 && pending > 0) tell(event(volume, 'healed', 'all copies are the same again'));
-    const pauseMs = heal.pending > 0 ? HEAL_LOOK_WHILE_PENDING_MS : HEAL_LOOK_EVERY_MS;
-    return { heal, healLookAt: now + pauseMs };
-  }
-
-  /** Gluster starts a brick that died only when it is told to; one whose node is away it cannot start. */
-  async function revive(cluster: GlusterCluster, volume: Volume, last: Memory | undefined): Promise<void> {
-    // Seen twice, because a brick that is about to come up needs nobody's help.
-    if (last?.online.includes(false) !== true) return;
-    await cluster.start(glusterName(volume.id));
+    const healing = await healOf(cluster, volume, last, isBack(last?.online, online));
+    tellOfHealing(volume, last?.heal ?? null, healing.heal, tell);
+    memory.set(volume.id, { online, fill, nearFull, ...healing });
+    // Gluster starts a brick that died only when it is told to. Seen twice: one that is about to come up needs no help.
+    if (online.includes(false) && last?.online.includes(false) === true)
+      await cluster.revive(glusterName(volume.id));
   }
 
   async function round(): Promise<void> {
     const all = coordinated();
-    const ids = new Set(all.map(({ volume }) => volume.id));
-    for (const id of memory.keys()) if (!ids.has(id)) memory.delete(id);
+    forgetOthers(memory, all);
     const { gluster } = parts.open;
     if (gluster?.daemon.isAlive() !== true) return;
-    for (const one of all) {
-      try {
-        await look(gluster.cluster, one);
-        trouble = '';
-      } catch (error) {
-        const { message } = asSluiceError(error);
-        if (message !== trouble && !signal.aborted)
-          log.warn({ volume: one.volume.id, reason: message }, 'no status');
-        trouble = message;
-      }
-    }
+    for (const one of all) await look(gluster.cluster, one).then(noTrouble, (error) => complain(one, error));
+  }
+
+  function noTrouble(): void {
+    trouble = '';
+  }
+
+  function complain({ volume }: Coordinated, error: unknown): void {
+    const { message } = asSluiceError(error);
+    if (message !== trouble && !signal.aborted)
+      log.warn({ volume: volume.id, reason: message }, 'how a volume is cannot be told');
+    trouble = message;
   }
 
   async function run(): Promise<void> {
@@ -114,6 +89,44 @@ export function watchVolumes(
 
   void run();
   return { of: (volume) => memory.get(volume) };
+}
+
+function forgetOthers(memory: Map<VolumeId, Memory>, all: readonly Coordinated[]): void {
+  const ids = new Set(all.map(({ volume }) => volume.id));
+  for (const id of memory.keys()) if (!ids.has(id)) memory.delete(id);
+}
+
+/** Whether a brick serves that did not. */
+function isBack(before: readonly boolean[] | undefined, now: readonly boolean[]): boolean {
+  return before !== undefined && now.some((on, index) => on && before[index] === false);
+}
+
+/** @param hasReturned  whatever has come back is healed at once, and not when Gluster thinks of it */
+async function healOf(
+  cluster: GlusterCluster,
+  volume: Volume,
+  last: Memory | undefined,
+  hasReturned: boolean,
+): Promise<Pick<Memory, 'heal' | 'healLookAt'>> {
+  if (volume.layout === 'single') return { heal: null, healLookAt: Number.POSITIVE_INFINITY };
+  const now = performance.now();
+  if (hasReturned) await cluster.heal(glusterName(volume.id));
+  if (last !== undefined && !hasReturned && now < last.healLookAt)
+    return { heal: last.heal, healLookAt: last.healLookAt };
+  const heal = await cluster.healInfo(glusterName(volume.id));
+  const pauseMs = heal.pending > 0 ? HEAL_LOOK_WHILE_PENDING_MS : HEAL_LOOK_EVERY_MS;
+  return { heal, healLookAt: now + pauseMs };
+}
+
+function tellOfHealing(
+  volume: Volume,
+  before: VolumeReport['heal'],
+  now: VolumeReport['heal'],
+  tell: (event: VolumeEvent) => void,
+): void {
+  const [was, is] = [before?.pending ?? 0, now?.pending ?? 0];
+  if (is > 0 && was === 0) tell(event(volume, 'heal-pending', `${is} files have to catch up on some brick`));
+  if (is === 0 && was > 0) tell(event(volume, 'healed', 'all copies are the same again'));
 }
 
 /** By the record's numbers. */
@@ -142,28 +155,18 @@ function tellOfBricks(
 
 /** Copies fill alike, so a set has what its fullest data brick has; arbiters hold no data. */
 function fillOf(volume: Volume, statuses: readonly (GlusterBrickStatus | undefined)[]): Fill | undefined {
-  let sum: Fill | undefined;
-  let start = 0;
-  for (const set of replicaSetsOf(volume)) {
-    const fills = set.flatMap(({ role }, place) => {
-      const fill = statuses[start + place]?.fill;
-      return role === 'data' && fill ? [fill] : [];
-    });
-    start += set.length;
-    const [first, ...others] = fills;
-    if (first === undefined) return undefined;
-    const least = others.reduce((one, other) => (other.freeBytes < one.freeBytes ? other : one), first);
-    sum =
-      sum === undefined
-        ? least
-        : {
-            totalBytes: sum.totalBytes + least.totalBytes,
-            freeBytes: sum.freeBytes + least.freeBytes,
-            totalInodes: sum.totalInodes + least.totalInodes,
-            freeInodes: sum.freeInodes + least.freeInodes,
-          };
-  }
-  return sum;
+  const places = new Map(volume.bricks.map((brick, index) => [brick, statuses[index]?.fill]));
+  const ofSets = replicaSetsOf(volume).map((set) => {
+    const fills = set.flatMap((brick) => (brick.role === 'data' ? (places.get(brick) ?? []) : []));
+    return fills.sort((one, other) => one.freeBytes - other.freeBytes)[0];
+  });
+  if (!ofSets.every((fill) => fill !== undefined)) return undefined;
+  return ofSets.reduce((sum, fill) => ({
+    totalBytes: sum.totalBytes + fill.totalBytes,
+    freeBytes: sum.freeBytes + fill.freeBytes,
+    totalInodes: sum.totalInodes + fill.totalInodes,
+    freeInodes: sum.freeInodes + fill.freeInodes,
+  }));
 }
 
 function isNearlyFull({ freeBytes, totalBytes }: Fill, was: boolean): boolean {

@@ -30,8 +30,11 @@ export function storaged(args: readonly string[]): Promise<number> {
       // Durable enough: what a power cut takes of mounts, it took from the kernel as well.
       store: openSqliteStore(storageStoreOf(places), { durability: 'normal' }),
       parts: (world) =>
-        partMakers({ ...{ places, address, pool, storage, checkpoint, log }, translator: translatorPieces() }, world),
-      recover: noRecovery,
+        partMakers(
+          { ...{ places, address, pool, storage, checkpoint, log }, translator: translatorPieces() },
+          world,
+        ),
+      recover: () => noRecovery(),
       address: () => (bricks ? (address ?? PRIVATE_ADDRESS) : undefined),
     });
     if (!signal.aborted) await once(signal, 'abort');
@@ -48,7 +51,6 @@ function needless(): SluiceError {
   );
 }
 
-/** The first step throws. */
-async function* noRecovery(): AsyncGenerator<never> {
+function noRecovery(): never {
   throw new SluiceError('refused', 'this node cannot read bricks without Gluster', 'docs/storage.md');
 }

@@ -24,7 +24,11 @@ export async function uninstall(node: NodeName, places: Places): Promise<Uninsta
   const left = [places.stateDir, places.runDir].flatMap((directory) =>
     namesIn(directory).map((name) => path.join(directory, name)),
   );
-  return { ...report, removed: [...report.removed, ...data, ...files, ...directories], left: [...new Set(left)] };
+  return {
+    ...report,
+    removed: [...report.removed, ...data, ...files, ...directories],
+    left: [...new Set(left)],
+  };
 }
 
 /** What `uninstall` takes from the state directory. */

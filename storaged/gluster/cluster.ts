@@ -97,6 +97,7 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
     ...{ peers, probe, volumes, create, set },
     detach: (address) => order('peer', 'detach', address),
     start: (name) => unless(ALREADY_STARTED, order('volume', 'start', name)),
+    revive: (name) => order('volume', 'start', name, 'force'),
     stop: (name) => unless(NOT_STARTED, order('volume', 'stop', name)),
     delete: (name) => order('volume', 'delete', name),
     heal: (name) => order('volume', 'heal', name),

@@ -12,53 +12,30 @@ export const PING_TIMEOUT_S = 5;
 /** A file is spread over the bricks in pieces of this size. */
 export const SHARD_BYTES = 64 * 2 ** 20;
 
-/** docs/gluster.md has the reason of each; a test compares the names. */
+/** Only what Gluster would not do by itself: each one makes `volume set` slower. docs/gluster.md has the reasons; a test compares. */
 const EVERY_VOLUME: Readonly<Record<string, string>> = {
-  // Data
   'features.shard': 'on',
   'features.shard-block-size': `${SHARD_BYTES / 2 ** 20}MB`,
   'storage.reserve': '0',
-  'storage.fips-mode-rchecksum': 'on',
   'cluster.min-free-disk': '5%',
-  // Failure
   'network.ping-timeout': String(PING_TIMEOUT_S),
-  'cluster.server-quorum-type': 'none',
-  'cluster.favorite-child-policy': 'none',
-  'cluster.ensure-durability': 'on',
   'storage.health-check-interval': '5',
-  // Healing
-  'cluster.self-heal-daemon': 'on',
-  'cluster.heal-timeout': '60',
-  'cluster.data-self-heal': 'off',
-  'cluster.metadata-self-heal': 'off',
-  'cluster.entry-self-heal': 'off',
-  'cluster.data-self-heal-algorithm': 'full',
-  'cluster.shd-max-threads': '4',
-  'cluster.granular-entry-heal': 'on',
-  // What is seen by other hosts, and when a writer hears of errors
   'performance.write-behind': 'off',
-  'performance.flush-behind': 'off',
   'performance.strict-o-direct': 'on',
-  'network.remote-dio': 'disable',
   'performance.quick-read': 'off',
   'performance.open-behind': 'off',
-  'performance.io-cache': 'off',
-  'performance.read-ahead': 'off',
-  'performance.readdir-ahead': 'off',
-  'performance.nl-cache': 'off',
-  'performance.stat-prefetch': 'on',
-  'performance.md-cache-timeout': '1',
-  // Room and logs
   'performance.client-io-threads': 'off',
-  'client.event-threads': '2',
-  'server.event-threads': '2',
   'diagnostics.brick-log-level': 'WARNING',
   'diagnostics.client-log-level': 'WARNING',
-  'nfs.disable': 'on',
 };
 
-/** Only copies that can outvote others take writes: a half that is cut off refuses instead of going its own way. */
-const REPLICATED: Readonly<Record<string, string>> = { 'cluster.quorum-type': 'auto' };
+/** Of volumes that hold copies. Only copies that can outvote the others take writes: a half that is cut off refuses. */
+const REPLICATED: Readonly<Record<string, string>> = {
+  'cluster.quorum-type': 'auto',
+  'cluster.heal-timeout': '60',
+  'cluster.data-self-heal-algorithm': 'full',
+  'cluster.shd-max-threads': '4',
+};
 
 export interface VolumeOptionsWish {
   /** Whether bricks hold copies of each other. */

@@ -1,6 +1,6 @@
 /** Volumes through anything that can befall a cluster: what is wanted comes to be, whole, and of the rest nothing stays. */
 import fc from 'fast-check';
-import { glusterName, type Layout, type VolumeId } from '../../model/volume.ts';
+import { glusterName, type Layout, type Volume, type VolumeId } from '../../model/volume.ts';
 import { FOREIGN, NODES, StorageWorld } from '../support/storage-world.ts';
 
 const RUNS = 300;
@@ -91,6 +91,27 @@ async function turn(world: StorageWorld): Promise<void> {
   world.serve();
 }
 
+function expectWhole(world: StorageWorld): void {
+  expect(world.crimes).toEqual([]);
+  for (const volume of world.records.values()) expectAsWanted(world, volume);
+  const wanted = [...world.records.keys()];
+  expect([...world.volumes.keys()].sort()).toEqual([FOREIGN, ...wanted.map(glusterName)].sort());
+  const bricks = new Set(world.bricks().map(({ volume }) => volume));
+  expect([...bricks].sort()).toEqual([STRAY, ...wanted].sort());
+  expect(world.volumes.get(FOREIGN)?.state).toBe('started');
+}
+
+function expectAsWanted(world: StorageWorld, { id, phase, hosts, bricks }: Volume): void {
+  expect(['ready', 'deleted']).toContain(phase);
+  const present = world.volumes.get(glusterName(id));
+  expect(present?.state).toBe(phase === 'ready' ? 'started' : 'stopped');
+  if (phase === 'ready') expect(present?.options['auth.allow']).toBe(hosts.join(',') || 'nobody');
+  for (const [index, { bytes }] of bricks.entries())
+    expect(world.bricks()).toContainEqual(
+      expect.objectContaining({ volume: id, index, bytes, mounted: true }),
+    );
+}
+
 describe('the volumes of a cluster', () => {
   it('are whole or gone when all that befell it is over, and what is not ours is as it was', async () => {
     await fc.assert(
@@ -100,23 +121,7 @@ describe('the volumes of a cluster', () => {
         for (const event of events) await befall(world, event);
         await settle(world);
 
-        expect(world.crimes).toEqual([]);
-        for (const volume of world.records.values()) {
-          expect(['ready', 'deleted']).toContain(volume.phase);
-          const present = world.volumes.get(glusterName(volume.id));
-          expect(present?.state).toBe(volume.phase === 'ready' ? 'started' : 'stopped');
-          if (volume.phase === 'ready')
-            expect(present?.options['auth.allow']).toBe(volume.hosts.join(',') || 'nobody');
-          for (const [index, { bytes }] of volume.bricks.entries())
-            expect(world.bricks()).toContainEqual(
-              expect.objectContaining({ volume: volume.id, index, bytes, mounted: true }),
-            );
-        }
-        const wanted = [...world.records.keys()];
-        expect([...world.volumes.keys()].sort()).toEqual([FOREIGN, ...wanted.map(glusterName)].sort());
-        const bricks = new Set(world.bricks().map(({ volume }) => volume));
-        expect([...bricks].sort()).toEqual([STRAY, ...wanted].sort());
-        expect(world.volumes.get(FOREIGN)?.state).toBe('started');
+        expectWhole(world);
 
         const before = world.changes;
         for (const node of NODES) await world.round(node);

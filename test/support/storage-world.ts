@@ -291,6 +291,7 @@ export class StorageWorld {
         );
         step(() => change(wanted.name, { options }));
       },
+      revive: async () => undefined,
       start: async (name) => step(() => change(name, { state: 'started' })),
       stop: async (name) => step(() => change(name, { state: 'stopped' })),
       delete: async (name) => {
