@@ -77,13 +77,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
     news: () => reporter.nudge(),
     now: () => performance.now(),
   });
-  const watch = watchVolumes(
-    parts,
-    () => keeper.coordinated(),
-    tell,
-    signal,
-    log,
-  );
+  const watch = watchVolumes(parts, () => keeper.coordinated(), tell, signal, log);
   const isHost = (): boolean =>
     [...(view()?.volumes.values() ?? [])].some(({ hosts }) => hosts.includes(node));
   const picture = createPicture({ parts, keeper, watch, isHost, address: options.address });
