@@ -103,6 +103,21 @@ describe('planRecovery', () => {
     expect(notes).toHaveLength(2);
   });
 
+  it('takes no file for another that has got its name while a brick was away', () => {
+    const bricks = set(
+      [entry('f')],
+      [entry('f', { gfid: '4', bytes: 3 })],
+      [entry('f', { gfid: '4', bytes: 0 })],
+    );
+    const accusing = bricks.map((brick) =>
+      brick.index === 0 ? brick : { ...brick, entries: new Map(brick.entries).set('', root({ entry: [0] })) },
+    );
+    expect(filesOf(accusing).map(({ bytes, like }) => [bytes, like.brick])).toEqual([[3, 1]]);
+    expect(planRecovery(bricks).refused).toEqual([
+      { path: 'f', why: 'bricks hold different things under this name' },
+    ]);
+  });
+
   it('puts a spread file together from shards of all sets, a missing one being a hole', () => {
     const sharding = { block: 64 * MIB, total: 200 * MIB };
     const shard = (n: number, shown: Shown = {}): Entry =>

@@ -125,35 +125,34 @@ function decideSet(set: readonly BrickCopy[], notes: string[]): ReadonlyMap<stri
   const names = new Set(here.flatMap(({ entries }) => [...(entries?.keys() ?? [])]));
   const choices = new Map<string, Choice>();
   for (const path of [...names].sort()) {
-    const found = here.flatMap((brick): Found[] => {
-      const entry = brick.entries?.get(path);
-      return entry === undefined ? [] : [{ brick, entry }];
-    });
-    if (found.every(({ entry }) => entry.pointer)) continue;
-    if (isRemoved(path, found, here, notes)) continue;
-    choices.set(path, choose(found.filter(({ entry }) => !entry.pointer)));
+    const found = named(path, here, notes);
+    if (!found.every(({ entry }) => entry.pointer))
+      choices.set(path, choose(found.filter(({ entry }) => !entry.pointer)));
   }
   return choices;
 }
 
-/** A name that only some copies of its directory have: those that no other accuses are right. */
-function isRemoved(
-  path: string,
-  found: readonly Found[],
-  here: readonly BrickCopy[],
-  notes: string[],
-): boolean {
-  if (found.length === here.length) return false;
-  const parent = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '';
-  const directories = here.flatMap((brick): Found[] => {
-    const entry = brick.entries?.get(parent);
+function at(path: string, here: readonly BrickCopy[]): Found[] {
+  return here.flatMap((brick): Found[] => {
+    const entry = brick.entries?.get(path);
     return entry === undefined ? [] : [{ brick, entry }];
   });
+}
+
+/** What bears this name, by those copies of its directory that no other accuses; none where it was removed. */
+function named(path: string, here: readonly BrickCopy[], notes: string[]): readonly Found[] {
+  const found = at(path, here);
+  if (path === '') return found;
+  const directories = at(path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '', here);
   const right = directories.filter(({ brick }) => !isAccused(brick, directories, 'entry'));
-  if (right.length > 0 && right.length < directories.length)
-    return !right.some(({ brick }) => found.some((one) => one.brick === brick));
-  notes.push(`${path}: its copies of the directory differ, and it was kept; it may have been removed`);
-  return false;
+  if (right.length > 0 && right.length < directories.length) {
+    const known = found.filter(({ brick }) => right.some((one) => one.brick === brick));
+    // An old copy may hold old data of the same file, which that file's own notes tell; but not another file.
+    return found.filter(({ entry }) => known.some((one) => one.entry.gfid === entry.gfid));
+  }
+  if (found.length < here.length)
+    notes.push(`/${path}: not on all bricks of its set, and kept; it may have been removed`);
+  return found;
 }
 
 function isAccused(brick: BrickCopy, by: readonly Found[], of: keyof Accusation): boolean {

@@ -11,14 +11,14 @@ import { type RecoveryBrick, type RecoveryRequest, recoverVolume } from '../../s
 import { createGlusterLab, type GlusterLab, type GlusterNode } from '../support/gluster-lab.ts';
 
 const VOLUME = 'sluice-v0000000000aa';
-const BIG_MIB = 150;
+const BIG_MIB = 80;
 
 /** Everything that a reader sees of a tree. */
 const LOOK = `cd "$1"
 find . -type f -exec sha256sum {} + | sort -k2
 find . -printf '%p %y %m %U:%G %l %s %n\\n' | grep -v ' d ' | sort
 find . -type d -printf '%p %m %U:%G\\n' | sort
-getfattr -n user.colour --only-values f1 2>/dev/null`;
+getfattr -n user.colour --only-values f20 2>/dev/null`;
 
 let lab: GlusterLab;
 let scratch: string;
@@ -44,8 +44,8 @@ beforeAll(async () => {
     mkdir -p dir/deep; chmod 750 dir; chown 1234:567 dir/deep
     for n in $(seq 24); do head -c $((n * 1000)) /dev/urandom > f$n; done
     head -c ${BIG_MIB}M /dev/urandom > dir/big
-    truncate -s 1G dir/holes; printf end | dd of=dir/holes bs=1 seek=700000000 conv=notrunc status=none
-    ln -s ../f1 dir/link; ln f2 dir/deep/second; setfattr -n user.colour -v blue f1; chmod 4755 f3; sync`,
+    truncate -s 140M dir/holes; printf end | dd of=dir/holes bs=1 seek=140000000 conv=notrunc status=none
+    ln -s ../f1 dir/link; ln f19 dir/deep/second; setfattr -n user.colour -v blue f20; chmod 4755 f21; sync`,
     at,
   );
   // While the bricks of b are away, some of everything changes; they miss it.
