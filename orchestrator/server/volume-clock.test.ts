@@ -147,4 +147,14 @@ describe('a server that is started anew', () => {
     await volumes.pass(0);
     expect(await show(volume.id)).toMatchObject({ reachable: true, settled: true, warnings: [] });
   });
+
+  it('does not take a cluster of many storage nodes for one of few: it waits for their words', async () => {
+    for (const name of ['b', 'c']) node(name).silent = true;
+    await volumes.restart();
+    const asked = create();
+    for (const name of ['b', 'c']) node(name).silent = false;
+    await volumes.pass(0);
+    expect((await asked).volume).toMatchObject({ layout: 'two-by-two', phase: 'ready' });
+    expect((await asked).volume.bricks).toHaveLength(6);
+  });
 });

@@ -4,14 +4,14 @@ import { ClusterNode } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { Log } from '../../model/log.ts';
 import type { NodeName } from '../../model/names.ts';
-import type { Volume } from '../../model/volume.ts';
+import type { Volume, VolumeId } from '../../model/volume.ts';
 import type { VolumeEvent } from '../../model/volume-report.ts';
 import type { Store } from '../../store/contract.ts';
 import { PATHS, readAll } from './layout.ts';
 import type { Mutate } from './mutate.ts';
 import type { VolumeReports } from './volume-reports.ts';
 import { nextStep, type Step, type StorageWorld } from './volume-steps.ts';
-import { allVolumes, findVolume, growthOf, type KeptVolume } from './volume-store.ts';
+import { allGrowths, allVolumes, findVolume, growthOf, type KeptVolume } from './volume-store.ts';
 
 export interface VolumeClockOptions {
   readonly store: Store;
@@ -49,7 +49,11 @@ export function makeVolumeClock(options: VolumeClockOptions): VolumeClock {
 
   async function look(): Promise<void> {
     try {
-      for (const kept of await allVolumes(options.store)) await takeSteps(kept, options);
+      const growths = await allGrowths(options.store);
+      const world = await worldNow(options);
+      for (const kept of await allVolumes(options.store))
+        if (nextStep(kept, growths.get(kept.one.id), world) !== undefined)
+          await takeSteps(kept.one.id, options);
     } catch (error) {
       if (!stop.signal.aborted) log.error({ err: error }, 'volumes could not be looked after; trying again');
     }
@@ -85,34 +89,30 @@ export function makeVolumeClock(options: VolumeClockOptions): VolumeClock {
 /** One may follow from the other at once; so many in a row do not. */
 const MOST_STEPS = 4;
 
-async function takeSteps(kept: KeptVolume, options: VolumeClockOptions): Promise<void> {
+async function takeSteps(id: VolumeId, options: VolumeClockOptions): Promise<void> {
   const { store, reports } = options;
   for (let i = 0; i < MOST_STEPS; i++) {
-    const current = i === 0 ? kept : await findVolume(store, kept.one.id);
-    if (current === undefined) return;
-    const step = await stepOf(current, options);
+    const kept = await findVolume(store, id);
+    if (kept === undefined) return;
+    const step = nextStep(kept, await growthOf(store, id), await worldNow(options));
     if (step === undefined) return;
     // Told to whoever waits: before, so that nobody sees the one without the other.
-    if (step.failed) reports.failed(kept.one.id, step.why);
-    if (!(await takeStep(current, step, options))) return;
-    if (step.to === null) reports.forgetVolume(kept.one.id);
+    if (step.failed) reports.failed(id, step.why);
+    if (!(await takeStep(kept, step, options))) return;
+    if (step.to === null) reports.forgetVolume(id);
     reports.news.tell();
   }
 }
 
-async function stepOf(
-  kept: KeptVolume,
-  { store, reports, now }: VolumeClockOptions,
-): Promise<Step | undefined> {
+async function worldNow({ store, reports, now }: VolumeClockOptions): Promise<StorageWorld> {
   const nodes = await readAll(store, PATHS.nodes, ClusterNode);
-  const world: StorageWorld = {
+  return {
     now: now(),
     nodes: new Map(nodes.map((one) => [one.node, one])),
     told: (node) => reports.node(node),
     silentMs: (node) => reports.silentMs(node),
     idleMs: (volume, node) => reports.idleMs(volume, node),
   };
-  return nextStep(kept, await growthOf(store, kept.one.id), world);
 }
 
 /** @returns false when somebody else has changed it meanwhile, so that it must be looked at again */

@@ -150,6 +150,11 @@ export class VolumeReports {
       .map((kept) => this.#toldBy(kept));
   }
 
+  /** For how long there has been anybody to report to, ms. */
+  ageMs(): number {
+    return this.#clocks.clock() - this.#born;
+  }
+
   /** For how long a node has said nothing, ms; since the server's start where it never has. */
   silentMs(name: NodeName): number {
     return this.#clocks.clock() - (this.#nodes.get(name)?.heardAt ?? this.#born);

@@ -3,7 +3,7 @@ import { ClusterNode } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import type { NodeName } from '../../model/names.ts';
 import type { Volume } from '../../model/volume.ts';
-import type { VolumeReport } from '../../model/volume-report.ts';
+import type { BrickReport, VolumeReport } from '../../model/volume-report.ts';
 import type { VolumeShown } from '../../model/volume-request.ts';
 import { PATHS, readAll } from './layout.ts';
 import type { Cluster } from './operation.ts';
@@ -55,7 +55,7 @@ export function shownAmong(
     reachable,
     settled: isSettled(kept, growth, storage),
     report,
-    bricks,
+    bricks: isTenant ? bricks.map((one) => ({ ...one, brick: one.brick && withoutPath(one.brick) })) : bricks,
     mounts: mountsOf(volume, storage.nodes()),
     events: storage.eventsOf(volume.id).filter((event) => !isTenant || event.volume !== null),
     warnings: [
@@ -133,6 +133,10 @@ function onlineOf(
 function forTenant(volume: Volume): Volume {
   const hidden = '0.0.0.0' as Volume['bricks'][number]['address'];
   return { ...volume, bricks: volume.bricks.map((brick) => ({ ...brick, address: hidden })) };
+}
+
+function withoutPath({ path: _, ...brick }: BrickReport): BrickReport {
+  return brick;
 }
 
 function couldNot(what: string, why: string): SluiceError {

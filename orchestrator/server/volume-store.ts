@@ -53,6 +53,14 @@ export function growthOf(store: Store, id: VolumeId): Promise<Growth | undefined
   return read(store, PATHS.growths + id, Growth);
 }
 
+export async function allGrowths(store: Store): Promise<Map<VolumeId, Growth>> {
+  const page = await store.list(PATHS.growths);
+  const growths = records(page, PATHS.growths, Growth);
+  return new Map(
+    page.entries.map(({ key }, i) => [key.slice(PATHS.growths.length) as VolumeId, growths[i] as Growth]),
+  );
+}
+
 /** Never the tenant's words. */
 export function newVolumeId(random: Random): VolumeId {
   return VolumeId.parse(`v${random(6).toString('hex')}`);

@@ -17,9 +17,10 @@ import { subjectOf } from './volume-clock.ts';
 import { meantVolume, tenantFor } from './volume-meant.ts';
 import { defaultLayout, type Place, placeBricks } from './volume-placement.ts';
 import { checkBandwidth, checkQuota } from './volume-quota.ts';
+import { STORAGE_SILENT_AFTER_MS } from './volume-reports.ts';
 import { placesFor } from './volume-rooms.ts';
 import { shown, shownAmong, shownWhenSettled } from './volume-showing.ts';
-import { allVolumes, growthOf, type KeptVolume, mustFindVolume, newVolumeId } from './volume-store.ts';
+import { allGrowths, allVolumes, type KeptVolume, mustFindVolume, newVolumeId } from './volume-store.ts';
 
 /** What all nodes follow, and one Gluster carries (docs/benchmarks.md). */
 const MOST_VOLUMES = 1_000;
@@ -45,6 +46,7 @@ const create = operation({
     const tenant = tenantFor(who, body.tenant);
     if (tenant === undefined) throw whose();
     checkName(body.name);
+    await untilHeard(cluster, signal);
     const id = newVolumeId(cluster.random);
     const subject = subjectOf({ ...body, tenant, id });
     await mutate({ who, operation: 'volume.create', subject }, async () => {
@@ -91,9 +93,8 @@ const list = operation({
     const page = wanted.slice(0, limit);
     const nodes = new Set((await readAll(store, PATHS.nodes, ClusterNode)).map(({ node }) => node));
     const around = { all: kept.map(({ one }) => one), nodes };
-    const items: VolumeShown[] = [];
-    for (const one of page)
-      items.push(shownAmong(cluster, one, await growthOf(store, one.one.id), who, around));
+    const growths = await allGrowths(store);
+    const items = page.map((one) => shownAmong(cluster, one, growths.get(one.one.id), who, around));
     return { json: { items, next: wanted.length > page.length ? (page.at(-1)?.one.id ?? null) : null } };
   },
 });
@@ -114,6 +115,18 @@ const show = operation({
 });
 
 export const volumeOperations: readonly Operation[] = [create, list, show];
+
+/** Right after the server's start a cluster of many storage nodes looks like one of few. */
+async function untilHeard({ store, storage }: Cluster, signal: AbortSignal): Promise<void> {
+  const nodes = await readAll(store, PATHS.nodes, ClusterNode);
+  const isHeard = ({ node, fenced }: ClusterNode): boolean => fenced || storage.node(node) !== undefined;
+  for (;;) {
+    const since = storage.news.count;
+    const leftMs = STORAGE_SILENT_AFTER_MS - storage.ageMs();
+    if (leftMs <= 0 || nodes.every(isHeard)) return;
+    if (!(await storage.news.wait(since, leftMs, signal))) return;
+  }
+}
 
 interface Named extends VolumeWish {
   readonly tenant: TenantName;
