@@ -131,6 +131,7 @@ describe('plans and defaults from the command line', () => {
     const set = await sluice(
       ...['tenant', 'set', 'blue', '--limit', 'cpu=0.5', '--limit', 'memory=128MiB'],
       ...['--share', 'net.external.out=1Gbit', '--borrow', '--priority', '5', '--json'],
+      ...['--volumes', '3', '--volume-bytes', '10GiB'],
     );
     expect(JSON.parse(set.stdout)).toEqual({
       tenant: 'blue',
@@ -138,6 +139,7 @@ describe('plans and defaults from the command line', () => {
       share: { 'tenant.net.external.out': 1e9 },
       borrow: true,
       priority: 5,
+      volumes: { count: 3, bytes: 10 * 2 ** 30 },
     });
     const again = await sluice(
       'tenant',
