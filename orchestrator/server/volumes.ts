@@ -22,7 +22,7 @@ import { placesFor } from './volume-rooms.ts';
 import { shown, shownAmong, shownWhenSettled } from './volume-showing.ts';
 import { allGrowths, allVolumes, type KeptVolume, mustFindVolume, newVolumeId } from './volume-store.ts';
 
-/** What all nodes follow, and one Gluster carries (docs/benchmarks.md). */
+/** What all nodes follow, and is looked through for each that is made. */
 const MOST_VOLUMES = 1_000;
 
 /** Which one is meant. */
