@@ -37,7 +37,7 @@ export interface VolumeClock {
 }
 
 /** Silence makes no noise: a coordinator that died is found out by looking. */
-const LOOK_EVERY_MS = 500;
+const LOOK_EVERY_MS = 1_000;
 
 /** It does nothing yet. */
 export function makeVolumeClock(options: VolumeClockOptions): VolumeClock {
