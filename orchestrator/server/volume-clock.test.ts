@@ -18,7 +18,7 @@ describe('a coordinator that is silent', () => {
     node(former).silent = true;
     await volumes.pass(4_000);
     expect(await show(volume.id)).toMatchObject({ reachable: false, volume: { coordinator: former } });
-    await volumes.pass(1_000);
+    await volumes.pass(6_000);
     await until(async () => (await show(volume.id)).volume.coordinator !== former);
     await until(async () => (await show(volume.id)).settled);
     const after = await show(volume.id);
@@ -38,7 +38,7 @@ describe('a coordinator that is silent', () => {
     await volumes.pass(0);
     gone.silent = true;
     for (const name of ['a', 'b', 'c']) node(name).idle = false;
-    await volumes.pass(6_000);
+    await volumes.pass(10_000);
     await until(async () => (await show(volume.id)).volume.phase === 'ready');
     expect((await show(volume.id)).volume).toMatchObject({ generation: 2 });
   });
@@ -48,7 +48,7 @@ describe('a coordinator that is silent', () => {
     const gone = node(volume.coordinator);
     gone.silent = true;
     await ask('DELETE', `/${volume.id}?now=1`);
-    await volumes.pass(6_000);
+    await volumes.pass(10_000);
     await until(async () => (await show(volume.id)).volume.coordinator !== gone.node);
     await volumes.pass(HOUR);
     expect((await show(volume.id)).volume.phase).toBe('removing');
@@ -77,6 +77,24 @@ describe('a coordinator that is silent', () => {
     node(volume.coordinator).silent = false;
     await volumes.pass(0);
     expect(await show(volume.id)).toMatchObject({ reachable: true, settled: true });
+  });
+});
+
+describe('a node that is to make a brick and is dead', () => {
+  it('is not waited for longer than 20 s, and has nothing of the volume when it is back', async () => {
+    node('b').silent = true;
+    const { volume } = await ask('POST', '', WISH);
+    const asked = ask('GET', `/${volume.id}?waitMs=5000`);
+    await volumes.pass(20_000);
+    await expect(asked).rejects.toMatchObject({
+      code: 'storage_failed',
+      message: expect.stringMatching('node b, which was to make a brick, has not been heard of for 2\\d s'),
+    });
+    await volumes.pass(HOUR);
+    expect((await show(volume.id)).volume.phase).toBe('removing');
+    node('b').silent = false;
+    await volumes.pass(0);
+    await nothingLeft();
   });
 });
 

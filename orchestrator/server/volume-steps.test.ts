@@ -4,7 +4,14 @@ import type { NodeName } from '../../model/names.ts';
 import { Volume, type VolumeId } from '../../model/volume.ts';
 import type { BrickReport, VolumeReport } from '../../model/volume-report.ts';
 import { brickKey, type NodeStorage } from './volume-reports.ts';
-import { CREATED_WITHIN_MS, nextStep, type Step, type StorageWorld } from './volume-steps.ts';
+import {
+  COORDINATOR_SILENT_MS,
+  CREATED_WITHIN_MS,
+  MAKER_SILENT_MS,
+  nextStep,
+  type Step,
+  type StorageWorld,
+} from './volume-steps.ts';
 
 const ID = 'v000000000001' as VolumeId;
 const NODES = ['a', 'b', 'c'] as NodeName[];
@@ -112,6 +119,15 @@ describe('a volume that is being made', () => {
     expect(stepOf(volume(), worldOf({ ...bricks, b: strange }))).toBeUndefined();
   });
 
+  it('is taken back when a node is dead that has not made its brick; one that has made it is waited for', () => {
+    const dead = (silentMs: number): Words => ({ reachable: false, silentMs });
+    expect(stepOf(volume(), worldOf({ ...bricks, b: dead(MAKER_SILENT_MS - 1) }))).toBeUndefined();
+    expect(stepOf(volume(), worldOf({ ...bricks, b: dead(MAKER_SILENT_MS) }))).toBe('removing');
+    expect(
+      stepOf(volume(), worldOf({ ...bricks, b: { ...bricks.b, ...dead(MAKER_SILENT_MS) } })),
+    ).toBeUndefined();
+  });
+
   it('has a minute', () => {
     expect(stepOf(volume(), worldOf(bricks, CREATED_WITHIN_MS - 1))).toBeUndefined();
     expect(stepOf(volume(), worldOf(bricks, CREATED_WITHIN_MS))).toBe('removing');
@@ -119,11 +135,13 @@ describe('a volume that is being made', () => {
 });
 
 describe('a coordinator', () => {
-  const silent = { reachable: false, silentMs: 5_000 };
+  const silent = { reachable: false, silentMs: COORDINATOR_SILENT_MS };
   const ready = volume({ phase: 'ready' });
 
-  it('is another after 5 s of silence, with a generation of its own', () => {
-    expect(stepOf(ready, worldOf({ a: { ...silent, silentMs: 4_999 }, b: {}, c: {} }))).toBeUndefined();
+  it('is another after 10 s of silence, with a generation of its own', () => {
+    expect(
+      stepOf(ready, worldOf({ a: { ...silent, silentMs: COORDINATOR_SILENT_MS - 1 }, b: {}, c: {} })),
+    ).toBeUndefined();
     const step = nextStep({ one: ready, revision: 9 }, undefined, worldOf({ a: silent, b: silent, c: {} }));
     expect(step).toMatchObject({ point: 'coordinator', to: { coordinator: 'c', generation: 6 } });
     expect(stepOf(ready, worldOf({ a: silent, b: silent, c: silent }))).toBeUndefined();

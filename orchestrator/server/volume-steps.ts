@@ -10,8 +10,10 @@ import type { Growth, KeptVolume } from './volume-store.ts';
 /** A volume that is not there by then will not be. */
 export const CREATED_WITHIN_MS = 60_000;
 
-/** A daemon that is started anew is back sooner. */
-export const COORDINATOR_SILENT_MS = 5_000;
+/** A daemon that is started anew, or that waits for a busy machine, is back sooner: two who give orders are in each other's way. */
+export const COORDINATOR_SILENT_MS = 10_000;
+/** The time in which another coordinator could still have made it without that node's word is over. */
+export const MAKER_SILENT_MS = 20_000;
 
 /** A container that is started anew is back sooner. */
 export const HOST_IDLE_MS = 600_000;
@@ -79,7 +81,7 @@ function creation(one: Volume, world: StorageWorld): Step | undefined {
       ...{ point: 'ready', operation: 'volume.create', why: 'it can be mounted', failed: false },
       ...{ to: { ...one, phase: 'ready' }, endsGrowth: false },
     };
-  const failure = failureOf(one, one.generation, world);
+  const failure = failureOf(one, one.generation, world) ?? deadMaker(one, world);
   if (failure !== undefined) return toRemoving(one, 'volume.create', failure, true);
   if (world.now - one.createdAt < CREATED_WITHIN_MS) return undefined;
   const why = `it was not there after ${CREATED_WITHIN_MS / 1_000} s: ${lacking(one, one.generation, world)}`;
@@ -206,6 +208,17 @@ function failureOf(one: Volume, generation: number, world: StorageWorld): string
   }
   const order = one.phase === 'creating' ? orderOf(one, world) : undefined;
   return order?.state === 'failed' ? `node ${one.coordinator}: ${order.why ?? 'Gluster failed'}` : undefined;
+}
+
+/** Without it the volume cannot be made, and whoever asked for it need not wait for the rest of the minute. */
+function deadMaker(one: Volume, world: StorageWorld): string | undefined {
+  const dead = one.bricks.find(
+    ({ node }, index) =>
+      world.silentMs(node) >= MAKER_SILENT_MS &&
+      answerOf(one, index, one.generation, world)?.state !== 'ready',
+  );
+  if (dead === undefined) return undefined;
+  return `node ${dead.node}, which was to make a brick, has not been heard of for ${Math.round(world.silentMs(dead.node) / 1_000)} s`;
 }
 
 /** Who has not done its part. */
