@@ -91,8 +91,7 @@ const firstGroupBlocks = (blocks: number): number =>
   Math.min(Math.ceil(blocks / FIRST_GROUPS), MOST_GROUP_BLOCKS);
 
 function newBlocks(bytes: number): number {
-  const blocks = leastBlocks(bytes, (all) => Math.ceil(all / firstGroupBlocks(all)));
-  return Math.max(blocks, LEAST_IMAGE_BLOCKS);
+  return leastBlocks(bytes, (all) => Math.ceil(all / firstGroupBlocks(all)));
 }
 
 function grownBlocks(bytes: number, groupBlocks: number): number {
@@ -107,7 +106,7 @@ function leastBlocks(bytes: number, groupsOf: (blocks: number) => number): numbe
   let blocks = wanted;
   for (;;) {
     const enough = wanted + overheadOf(blocks, groupsOf(blocks));
-    if (enough <= blocks) return blocks;
+    if (enough <= blocks) return Math.max(blocks, LEAST_IMAGE_BLOCKS);
     blocks = enough;
   }
 }

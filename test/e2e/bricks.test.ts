@@ -66,6 +66,11 @@ describe('a brick', () => {
     expect(held.fill?.totalBytes).toBeLessThan(blocks + 33 * MIB);
   });
 
+  it('that is smaller than XFS can be is as large as that', async () => {
+    const held = await world.keeper().ensure(brick({ bytes: MIB }));
+    expect(held.fill?.freeBytes).toBeGreaterThan(200 * MIB);
+  });
+
   it('that is reserved has all its room at once, and one that is thin has not', async () => {
     const keeper = world.keeper();
     await keeper.ensure(brick({ index: 0, thin: true }));
