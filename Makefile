@@ -53,9 +53,10 @@ build/pause: test/images/pause.c Makefile
 	@gcc $(PROGRAM_CFLAGS) $< -o $@ $(STATIC) -s
 	@echo $@
 
-build/sluice-io.so: $(TRANSLATOR_PURE) $(TRANSLATOR_GLUSTER) $(wildcard $(TRANSLATOR)/*.h) $(GLUSTER_HEADERS) Makefile
+# CPPFLAGS is for a test that builds it against other headers.
+%/sluice-io.so: $(TRANSLATOR_PURE) $(TRANSLATOR_GLUSTER) $(wildcard $(TRANSLATOR)/*.h) $(GLUSTER_HEADERS) Makefile
 	@mkdir -p $(@D)
-	@gcc $(TRANSLATOR_CFLAGS) -shared $(filter %.c,$^) -o $@ -lglusterfs -pthread -Wl,-z,nodelete,-z,relro,-z,now,-z,noexecstack,-z,defs
+	@gcc $(CPPFLAGS) $(TRANSLATOR_CFLAGS) -shared $(filter %.c,$^) -o $@ -lglusterfs -pthread -Wl,-z,nodelete,-z,relro,-z,now,-z,noexecstack,-z,defs
 	@echo $@
 
 build/translator-test: $(TRANSLATOR_PURE) $(TRANSLATOR)/test.c $(wildcard $(TRANSLATOR)/*.h) Makefile

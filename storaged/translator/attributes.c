@@ -1,11 +1,28 @@
 /* Operations on what a file is, on locks, and those that bring it to the disk. */
 #include "translator.h"
 
+#include "requester.h"
+
 #define STAT_RESULT (struct iatt * attributes, dict_t * xdata), (attributes, xdata)
 #define BEFORE_AND_AFTER (struct iatt * before, struct iatt * after, dict_t * xdata), (before, after, xdata)
 #define NO_RESULT (dict_t * xdata), (xdata)
 
-LOOKING(stat, (loc_t * loc, dict_t *xdata), (loc, xdata), STAT_RESULT)
+static __typeof__(sluice_stat) pass_stat;
+PASSING_AS(pass_stat, stat, FLOW_METADATA, LANE_LOOK, LOOK_COST, false, 0, (loc_t * loc, dict_t *xdata), (loc, xdata),
+           STAT_RESULT)
+
+/*
+ * Before the kernel lets anybody ask for an attribute of the root, such as for statistics, it wants to know whose the root
+ * is. The machine's own root must not wait for that behind what a container has queued.
+ */
+int32_t sluice_stat(call_frame_t *frame, xlator_t *this, loc_t *loc, dict_t *xdata) {
+  const struct charge charge = LOOK_COST;
+  if (gate_is_free(&client_of(this)->gate, &charge) || frame->root->uid != 0 || !__is_root_gfid(loc->inode->gfid) ||
+      !requester_is_at_home(frame->root->pid))
+    return pass_stat(frame, this, loc, xdata);
+  note_arrival(frame, gate_now());
+  return pass_stat_go(frame, this, loc, xdata);
+}
 
 LOOKING(fstat, (fd_t * fd, dict_t *xdata), (fd, xdata), STAT_RESULT)
 

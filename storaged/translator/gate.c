@@ -196,6 +196,7 @@ struct waiting *gate_drain(struct gate *gate, ticks now, ticks *due) {
     struct waiting *head;
     while ((head = next_of(gate, (enum direction)direction, now, &lane, due)) != NULL) {
       struct charge part;
+      gate->turn[direction] = other_lane(lane); /* after an instalment, too: who pays for long stops nobody */
       if (instalment_of(gate, &head->owed, &part)) {
         take(gate, &part, now);
         for (int i = 0; i < DIMENSIONS; i++) head->owed.units[i] -= part.units[i];
@@ -203,7 +204,6 @@ struct waiting *gate_drain(struct gate *gate, ticks now, ticks *due) {
       }
       take(gate, &head->owed, now);
       take_out(gate, lane, head, now);
-      gate->turn[direction] = other_lane(lane);
       head->next = NULL;
       *last = head;
       last = &head->next;

@@ -25,18 +25,25 @@ bool attribute_may_be_read(const char *name) {
   return is_users(name) || is_acl(name) || begins(name, "security.");
 }
 
-/* In a time that says nothing about where they differ. */
-static bool same(const char *given, const char *token) {
+/* Whether it begins with the token, in a time that says nothing about where they differ. */
+static bool knows(const char *given, const char *token) {
   size_t length = strlen(token);
-  if (length == 0 || strlen(given) != length) return false;
+  if (length == 0 || strlen(given) < length) return false;
   unsigned char differs = 0;
   for (size_t i = 0; i < length; i++) differs |= (unsigned char)(given[i] ^ token[i]);
   return differs == 0;
 }
 
-enum control control_of(const char *name, const char *token) {
+enum control control_of(const char *name, const char *token, const char **text) {
+  *text = NULL;
   if (!begins(name, OURS)) return CONTROL_NONE;
-  if (begins(name, LIMITS) && same(name + strlen(LIMITS), token)) return CONTROL_LIMITS;
-  if (begins(name, STATISTICS) && same(name + strlen(STATISTICS), token)) return CONTROL_STATISTICS;
-  return CONTROL_REFUSED;
+  bool is_limits = begins(name, LIMITS);
+  if (!is_limits && !begins(name, STATISTICS)) return CONTROL_REFUSED;
+  const char *given = name + strlen(is_limits ? LIMITS : STATISTICS);
+  if (!knows(given, token)) return CONTROL_REFUSED;
+  const char *rest = given + strlen(token);
+  if (*rest == '\0') return is_limits ? CONTROL_LIMITS : CONTROL_STATISTICS;
+  if (!is_limits || *rest != '.') return CONTROL_REFUSED;
+  *text = rest + 1;
+  return CONTROL_LIMITS;
 }

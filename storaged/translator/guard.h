@@ -14,9 +14,10 @@ bool attribute_may_be_set(const char *name);
 enum control { CONTROL_NONE, CONTROL_LIMITS, CONTROL_STATISTICS, CONTROL_REFUSED };
 
 /*
- * Whether the name is one of our own: trusted.sluice.io.limits.TOKEN, trusted.sluice.io.statistics.TOKEN.
+ * Whether the name is one of our own: trusted.sluice.io.limits.TOKEN, trusted.sluice.io.statistics.TOKEN, and the first
+ * with a dot and new limits behind it, to which *text then points; NULL when there are none.
  * `CONTROL_REFUSED`: it would be, with the right token. An empty token opens nothing.
  */
-enum control control_of(const char *name, const char *token);
+enum control control_of(const char *name, const char *token, const char **text);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Whether the thread that waits for a request is on its way out (requester.h). The kernel waits for an answer to what it
+ * Who waits for a request (requester.h), and whether it is on its way out. The kernel waits for an answer to what it
  * has handed to a FUSE server even if the asking process was killed: a process whose request waits for its turn could
  * not die.
  */
@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EXITING 0x4UL        /* PF_EXITING, include/linux/sched.h */
@@ -43,4 +44,11 @@ bool requester_is_dying(pid_t thread) {
   if (length < 0) return failed == ESRCH;
   line[length] = '\0';
   return stat_line_is_dying(line);
+}
+
+bool requester_is_at_home(pid_t thread) {
+  char path[64];
+  struct stat own, its;
+  snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)thread);
+  return thread > 0 && stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
 }

@@ -1,4 +1,4 @@
-/* Whether the thread that waits for a request is on its way out, so that nobody will see the answer. */
+/* Who waits for a request: whether nobody will see the answer any more, and whether it is the machine itself. */
 #ifndef SLUICE_REQUESTER_H
 #define SLUICE_REQUESTER_H
 
@@ -10,5 +10,8 @@ bool stat_line_is_dying(const char *line);
 
 /* True too when it is gone. False where it cannot be told. */
 bool requester_is_dying(pid_t thread);
+
+/* Whether its process namespace is ours: then it is in no container. */
+bool requester_is_at_home(pid_t thread);
 
 #endif

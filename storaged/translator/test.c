@@ -190,6 +190,19 @@ static void what_costs_more_than_a_second_pays_before_it_goes(void) {
   free(gate);
 }
 
+static void who_pays_for_long_stops_nobody_else(void) {
+  struct gate *gate = new_gate(0, 1000, 0, 0);
+  struct charge huge = written(100000), change = written(500);
+  wait_in(gate, LANE_WRITE, huge, START, 1);
+  wait_in(gate, LANE_CHANGE, change, START, 2);
+  ticks now = START, due;
+  struct waiting *next;
+  while ((next = gate_drain(gate, now, &due)) == NULL) now = due;
+  EXPECT(next->request == (void *)2L && now <= START + 2 * TICKS_PER_SECOND);
+  free(next);
+  free(gate);
+}
+
 static void who_dies_takes_what_it_waits_for_along(void) {
   struct gate *gate = new_gate(0, 1000, 0, 0);
   struct charge huge = written(1000000), small = written(10);
@@ -347,14 +360,26 @@ static void containers_get_only_attributes_that_are_some(void) {
   EXPECT(attribute_may_be_read("security.capability") && !attribute_may_be_set("security.capability"));
 }
 
+static enum control control(const char *name, const char *token) {
+  const char *text;
+  return control_of(name, token, &text);
+}
+
 static void control_takes_the_token(void) {
-  EXPECT(control_of("trusted.sluice.io.limits.abc", "abc") == CONTROL_LIMITS);
-  EXPECT(control_of("trusted.sluice.io.statistics.abc", "abc") == CONTROL_STATISTICS);
-  EXPECT(control_of("trusted.sluice.io.statistics.abd", "abc") == CONTROL_REFUSED);
-  EXPECT(control_of("trusted.sluice.io.statistics.abcd", "abc") == CONTROL_REFUSED);
-  EXPECT(control_of("trusted.sluice.io.statistics.", "") == CONTROL_REFUSED);
-  EXPECT(control_of("trusted.sluice.io.statistics", "abc") == CONTROL_REFUSED);
-  EXPECT(control_of("trusted.other", "abc") == CONTROL_NONE);
+  EXPECT(control("trusted.sluice.io.limits.abc", "abc") == CONTROL_LIMITS);
+  EXPECT(control("trusted.sluice.io.statistics.abc", "abc") == CONTROL_STATISTICS);
+  static const char *const REFUSED[] = {
+      "trusted.sluice.io.statistics.abd", "trusted.sluice.io.statistics.abcd", "trusted.sluice.io.statistics.ab",
+      "trusted.sluice.io.statistics.",    "trusted.sluice.io.statistics",      "trusted.sluice.io.statistics.abc.x",
+      "trusted.sluice.io.limits.abd.x",   "trusted.sluice.io.limits.abcx.y",   "trusted.sluice.other.abc"};
+  for (unsigned i = 0; i < sizeof REFUSED / sizeof *REFUSED; i++)
+    EXPECT(control(REFUSED[i], "abc") == CONTROL_REFUSED);
+  EXPECT(control("trusted.sluice.io.statistics.", "") == CONTROL_REFUSED);
+  EXPECT(control("trusted.sluice.io.limits..x", "") == CONTROL_REFUSED);
+  EXPECT(control("trusted.other", "abc") == CONTROL_NONE);
+  const char *text;
+  EXPECT(control_of("trusted.sluice.io.limits.abc.read-ops=5", "abc", &text) == CONTROL_LIMITS);
+  EXPECT(text != NULL && strcmp(text, "read-ops=5") == 0);
 }
 
 static void the_dying_are_told_from_the_living(void) {
@@ -408,6 +433,7 @@ static const struct {
     CASE(who_comes_first_goes_first),
     CASE(data_and_the_rest_take_turns),
     CASE(what_costs_more_than_a_second_pays_before_it_goes),
+    CASE(who_pays_for_long_stops_nobody_else),
     CASE(who_dies_takes_what_it_waits_for_along),
     CASE(a_higher_rate_helps_who_already_waits),
     CASE(a_copy_is_charged_on_both_sides),

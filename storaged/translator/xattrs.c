@@ -86,21 +86,33 @@ PASSING_AS(pass_removexattr, removexattr, FLOW_METADATA, LANE_CHANGE, CHANGE_COS
 PASSING_AS(pass_fremovexattr, fremovexattr, FLOW_METADATA, LANE_CHANGE, CHANGE_COST, false, 0,
            (fd_t * fd, const char *name, dict_t *xdata), (fd, name, xdata), SET_RESULT)
 
-/* What one of our own names says. Returns its length, or -1 with *failed set. */
-static int answer(const struct client *client, const char *name, char *text, size_t room, int32_t *failed) {
+/* False when it cannot be read; then nothing has changed. */
+static bool set_limits(struct client *client, const char *text, size_t length) {
   struct limits limits;
   gate_get_limits(&client->gate, &limits);
-  int length = -1;
-  if (control_of(name, client->token) == CONTROL_STATISTICS) {
-    length = statistics_write(text, room, limits.rates, client->gate.flows);
-    *failed = ENOSPC;
-  } else if (control_of(name, client->token) == CONTROL_LIMITS) {
-    length = limits_write(text, room, &limits);
-    *failed = ENOSPC;
-  } else {
-    *failed = ENODATA;
+  if (!limits_parse(text, length, &limits)) return false;
+  client->set_live = true;
+  gate_set_limits(&client->gate, &limits, gate_now());
+  return true;
+}
+
+/*
+ * What one of our own names says. Returns its length, or -1 with *failed set. Limits can be set by asking, too: to set an
+ * attribute the kernel locks the file, and a container that waits for its turn to change it would hold that lock.
+ */
+static int answer(struct client *client, const char *name, char *text, size_t room, int32_t *failed) {
+  const char *wanted;
+  enum control control = control_of(name, client->token, &wanted);
+  *failed = control == CONTROL_REFUSED || control == CONTROL_NONE ? ENODATA : ENOSPC;
+  if (*failed == ENODATA) return -1;
+  if (wanted != NULL && !set_limits(client, wanted, strlen(wanted))) {
+    *failed = EINVAL;
+    return -1;
   }
-  return length;
+  struct limits limits;
+  gate_get_limits(&client->gate, &limits);
+  if (control == CONTROL_LIMITS) return limits_write(text, room, &limits);
+  return statistics_write(text, room, limits.rates, client->gate.flows);
 }
 
 static int32_t give_answer(call_frame_t *frame, const xlator_t *this, const char *name) {
@@ -151,20 +163,12 @@ static int judge(dict_t *dict, char *name, data_t *value, void *pointer) {
   (void)dict;
   struct wish *wish = pointer;
   if (attribute_may_be_set(name)) return 0;
-  if (control_of(name, wish->client->token) != CONTROL_LIMITS) {
+  const char *text;
+  if (control_of(name, wish->client->token, &text) != CONTROL_LIMITS || text != NULL)
     wish->outcome = EPERM;
-    return -1;
-  }
-  struct limits limits;
-  gate_get_limits(&wish->client->gate, &limits);
-  if (!limits_parse(value->data, (size_t)value->len, &limits)) {
-    wish->outcome = EINVAL;
-    return -1;
-  }
-  wish->client->set_live = true;
-  gate_set_limits(&wish->client->gate, &limits, gate_now());
-  wish->outcome = -1;
-  return 0;
+  else
+    wish->outcome = set_limits(wish->client, value->data, (size_t)value->len) ? -1 : EINVAL;
+  return wish->outcome > 0 ? -1 : 0;
 }
 
 static int32_t outcome_of(const call_frame_t *frame, const xlator_t *this, dict_t *values) {
