@@ -45,6 +45,9 @@ const held = (what: string): RowKind => ({
 const firstSecond = (rate: string): RowKind => ({
   ...{ unit: 'ratio', goal: exactly(0.1), title: `${rate}: first second / target, worst way` },
 });
+const unlimited = (measuredIn: string, what: string): RowKind => ({
+  ...{ unit: 'ratio', goal: atLeast(0.97), title: `volume, ${what} without limit / plain mount`, measuredIn },
+});
 const cni = (goal: Goal, title: string): RowKind => ({ unit: 'ms', goal, title });
 
 export const ROWS = {
@@ -100,6 +103,17 @@ export const ROWS = {
     goal: exactly(0.05),
     title: 'disk requests, measured / target, worst way',
   },
+  'P8.off.seqread': unlimited('MB/s', 'sequential reads'),
+  'P8.off.seqwrite': unlimited('MB/s', 'sequential writes'),
+  'P8.off.randread': unlimited('operations/s', 'random reads'),
+  'P8.off.randwrite': unlimited('operations/s', 'random writes'),
+  'P8.acc.1MB': held('volume, 1 MB/s'),
+  'P8.acc.10MB': held('volume, 10 MB/s'),
+  'P8.acc.100MB': held('volume, 100 MB/s'),
+  'P8.acc.100ops': held('volume, 100 operations/s'),
+  'P8.acc.1000ops': held('volume, 1000 operations/s'),
+  'P8.acc.5000ops': held('volume, 5000 operations/s'),
+  'P8.two': held('two containers on one volume, 5 and 20 MB/s'),
   'R1.rotation': lost('option'),
   'R1.rotation.vxlan': lost('vxlan'),
 } as const satisfies Record<string, RowKind>;
@@ -112,7 +126,6 @@ export const isRowId = (id: string): id is RowId => Object.hasOwn(ROWS, id);
 /** Rows that have a name already, but need parts of the system that are not there. */
 const LATER: Readonly<Record<string, string>> = {
   P6: 'it belongs to the agent',
-  P8: 'it belongs to the volumes',
   P9: 'it belongs to the scheduler',
 };
 

@@ -15,6 +15,7 @@ import { type Row, rowOf } from './rows.ts';
 import type { Suite } from './suite.ts';
 import { measureSwitch } from './switch/suite.ts';
 import { renderTable } from './table.ts';
+import { measureVolumes } from './volumes/suite.ts';
 
 const SUITES: readonly Suite[] = [
   measurePaths,
@@ -25,6 +26,7 @@ const SUITES: readonly Suite[] = [
   measureGuard,
   measureMemory,
   measureLimits,
+  measureVolumes,
   measureRotation,
 ];
 
