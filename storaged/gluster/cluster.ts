@@ -23,8 +23,6 @@ const ORDER_MS = 120_000;
 
 /** What one machine knows besides what `GlusterCluster` promises. */
 export interface GlusterCommands extends GlusterCluster {
-  /** Starts those of a started volume's bricks that do not run; the others are left alone. */
-  restartBricks(name: string): Promise<void>;
   /** Of all volumes that are started, by Gluster's names, in one call. */
   statusOfAll(): Promise<ReadonlyMap<string, readonly GlusterBrickStatus[]>>;
 }
@@ -102,7 +100,6 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
     revive: (name) => order('volume', 'start', name, 'force'),
     stop: (name) => unless(NOT_STARTED, order('volume', 'stop', name)),
     delete: (name) => order('volume', 'delete', name),
-    restartBricks: (name) => order('volume', 'start', name, 'force'),
     heal: (name) => order('volume', 'heal', name),
     async status(name): Promise<readonly GlusterBrickStatus[]> {
       const answer = await command(['volume', 'status', name, 'detail']);

@@ -204,7 +204,7 @@ describe('four nodes with Gluster of their own', () => {
       ({ pending }) => pending > 0,
     );
     expect(down.splitBrain).toBe(0);
-    await a!.cluster.restartBricks(VOLUME);
+    await a!.cluster.revive(VOLUME);
     const took = await healed(25);
     print(`64 MiB and ${down.pending} entries healed in ${took} ms`);
   }, 40_000);
