@@ -54,6 +54,10 @@ export const RecoverWish = z.strictObject({
   tenant: TenantName.optional(),
   /** A directory that is empty, or not there yet; the files are written below it. */
   to: z.string().startsWith('/'),
+  /** Go on where less than a quorum is at hand, and newer data may be elsewhere. */
+  acceptOld: z.boolean().default(false),
+  /** Where bricks of other nodes have been brought to, by their number in the volume's list. */
+  bricks: z.record(z.string().regex(/^\d{1,4}$/), z.string().startsWith('/')).default({}),
 });
 export type RecoverWish = z.infer<typeof RecoverWish>;
 

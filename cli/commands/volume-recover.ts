@@ -15,21 +15,56 @@ const PATH = '/v1/recover';
 
 export interface RecoverFlags extends Changing, NamedFlags {
   readonly to: string;
+  readonly acceptOld: boolean | undefined;
+  readonly brick: readonly string[] | undefined;
 }
 
-export function recoverFlags<T>(yargs: Argv<T>): Argv<T & { to: string }> {
-  return yargs.option('to', {
-    type: 'string',
-    demandOption: true,
-    describe: 'An empty directory, or one to make: the files are written there',
-  }) as unknown as Argv<T & { to: string }>;
+type Asked = Pick<RecoverFlags, 'to' | 'acceptOld' | 'brick'>;
+
+export function recoverFlags<T>(yargs: Argv<T>): Argv<T & Asked> {
+  return yargs
+    .option('to', {
+      type: 'string',
+      demandOption: true,
+      describe: 'An empty directory, or one to make: the files are written there',
+    })
+    .option('accept-old', {
+      type: 'boolean',
+      describe: 'Go on where newer data may be on bricks that are not here',
+    })
+    .option('brick', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'NUMBER=DIR, may be repeated: where a brick of another node has been brought to',
+    }) as unknown as Argv<T & Asked>;
+}
+
+/** @throws SluiceError `invalid_request` */
+function broughtBricks(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const [, number = '', directory = ''] = /^(\d{1,4})=(.+)$/.exec(word) ?? [];
+      if (number !== '') return [number, path.resolve(directory)];
+      throw new SluiceError(
+        'invalid_request',
+        `--brick ${word}: not NUMBER=DIR`,
+        'such as --brick 2=/mnt/brick',
+      );
+    }),
+  );
 }
 
 /** The server is not asked: it may be gone, too. Exits with 6 when something was left out. */
 export async function recover(flags: RecoverFlags): Promise<void> {
   const to = path.resolve(flags.to);
   const { volume, tenant } = flags;
-  const body = { volume, ...(tenant !== undefined && { tenant }), to };
+  const body = {
+    ...{ volume, to },
+    ...(tenant !== undefined && { tenant }),
+    ...(flags.acceptOld === true && { acceptOld: true }),
+    ...(flags.brick !== undefined && { bricks: broughtBricks(flags.brick) }),
+  };
   const what = `read the files of volume ${volume} from its bricks into ${to}`;
   if (flags.dryRun) return wouldDo(flags.json, what, { method: 'POST', path: PATH, body });
   const recovered = await withStoraged(async (client) => {

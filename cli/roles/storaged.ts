@@ -4,6 +4,7 @@ import { SluiceError } from '../../model/errors.ts';
 import { PRIVATE_ADDRESS } from '../../storaged/gluster/namespaces.ts';
 import { runStoraged } from '../../storaged/main.ts';
 import { partMakers, storageStoreOf } from '../../storaged/open-parts.ts';
+import { recoverHere } from '../../storaged/recovery.ts';
 import { openSqliteStore } from '../../store/sqlite.ts';
 import { requireUplink } from '../node-options.ts';
 import { poolOf, storageChoice } from '../storage-choice.ts';
@@ -34,7 +35,13 @@ export function storaged(args: readonly string[]): Promise<number> {
           { ...{ places, address, pool, storage, checkpoint, log }, translator: translatorPieces() },
           world,
         ),
-      recover: () => noRecovery(),
+      recover: (wish, known, aborted) =>
+        recoverHere(
+          { places, address, pool, storage, node, translator: translatorPieces() },
+          wish,
+          known,
+          aborted,
+        ),
       address: () => (bricks ? (address ?? PRIVATE_ADDRESS) : undefined),
     });
     if (!signal.aborted) await once(signal, 'abort');
@@ -49,8 +56,4 @@ function needless(): SluiceError {
     'volumes cannot be mounted on this node: storage.volumes is off, or Gluster is not installed',
     'see `sluice doctor`',
   );
-}
-
-function noRecovery(): never {
-  throw new SluiceError('refused', 'this node cannot read bricks without Gluster', 'docs/storage.md');
 }

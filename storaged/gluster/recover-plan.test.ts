@@ -150,6 +150,18 @@ describe('planRecovery', () => {
     ]);
   });
 
+  it('says what is missing with a whole set, and takes no shard for a hole that may lie there', () => {
+    const sharding = { block: 64 * MIB, total: 65 * MIB };
+    const bricks = [
+      ...set([entry('big', { sharding }), entry('small', { gfid: '7' })], [], []).slice(0, 1),
+      { index: 1, set: 1, arbiter: false, entries: null },
+    ];
+    const { refused, restored, doubtfulSets } = planRecovery(bricks);
+    expect(doubtfulSets).toEqual([1]);
+    expect(refused.map(({ path }) => path)).toEqual(['', 'big']);
+    expect(restored.map(({ path }) => path)).toEqual(['', 'small']);
+  });
+
   it('makes a second name of a file a link to the first', () => {
     const { restored } = planRecovery(
       set([entry('a'), entry('b')], [entry('a'), entry('b')], [entry('a'), entry('b')]),

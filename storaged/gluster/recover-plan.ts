@@ -98,9 +98,17 @@ export function planRecovery(bricks: readonly BrickCopy[]): RecoveryPlan {
   }
   const restored: Restored[] = [];
   const byGfid = new Map<string, string>();
+  const away = sets
+    .filter((set) => set.every(({ entries }) => entries === null))
+    .map((set) => set[0]?.set ?? 0);
+  for (const set of away)
+    refused.push({
+      path: '',
+      why: `no brick of set ${set} is at hand: what lies there is missing, even its names`,
+    });
   for (const [path, choice] of [...chosen].sort(([one], [other]) => (one < other ? -1 : 1))) {
     if (path === SHARDS || path.startsWith(`${SHARDS}/`)) continue;
-    const made = restore(path, choice, chosen, byGfid);
+    const made = restore(path, choice, { chosen, byGfid, isWhole: away.length === 0 });
     if (typeof made === 'string') refused.push({ path, why: made });
     else restored.push(made);
   }
@@ -205,29 +213,32 @@ function sizeOf(found: readonly Found[]): number | null | string {
   return totals.size > 1 ? 'copies have different sizes, and none is said to be old' : total;
 }
 
-function restore(
-  path: string,
-  choice: Choice,
-  chosen: ReadonlyMap<string, Choice>,
-  byGfid: Map<string, string>,
-): Restored | string {
+interface Known {
+  readonly chosen: ReadonlyMap<string, Choice>;
+  /** Under which name a file was found first. */
+  readonly byGfid: Map<string, string>;
+  /** Whether of every set something is at hand. */
+  readonly isWhole: boolean;
+}
+
+function restore(path: string, choice: Choice, known: Known): Restored | string {
   if ('why' in choice) return choice.why;
   const { entry, brick } = choice.found;
   const like: Piece = { brick: brick.index, path, at: 0, bytes: entry.bytes, also: [] };
   if (entry.kind === 'directory' || entry.kind === 'link') return { kind: entry.kind, path, like };
   if (entry.kind === 'other') return 'it is a device, a socket or a pipe';
-  const earlier = byGfid.get(entry.gfid);
+  const earlier = known.byGfid.get(entry.gfid);
   if (earlier !== undefined) return { kind: 'same', path, as: earlier };
-  const pieces = piecesOf(choice, chosen);
+  const pieces = piecesOf(choice, known);
   if (typeof pieces === 'string') return pieces;
-  byGfid.set(entry.gfid, path);
+  known.byGfid.set(entry.gfid, path);
   return { kind: 'file', path, like, bytes: choice.total ?? entry.bytes, pieces };
 }
 
 /** The first shard lies under the file's own name, the others under .shard/GFID.N; one that is missing is a hole. */
 function piecesOf(
   { found: { entry, brick }, also, total }: Exclude<Choice, { readonly why: string }>,
-  chosen: ReadonlyMap<string, Choice>,
+  { chosen, isWhole }: Known,
 ): readonly Piece[] | string {
   const first: Piece = { brick: brick.index, path: entry.path, at: 0, bytes: entry.bytes, also };
   if (total === null || entry.sharding === null) return [first];
@@ -236,6 +247,7 @@ function piecesOf(
   for (let n = 1; n * block < total; n++) {
     const path = `${SHARDS}/${dashed(entry.gfid)}.${n}`;
     const choice = chosen.get(path);
+    if (choice === undefined && !isWhole) return `its part ${n} may lie on bricks that are not at hand`;
     if (choice === undefined) continue;
     if ('why' in choice) return `its part ${n}: ${choice.why}`;
     const bytes = Math.min(choice.found.entry.bytes, total - n * block);

@@ -1,5 +1,6 @@
 /** Restores a volume's files from its bricks' directories, without glusterd: reads them, plans, and makes the files elsewhere. */
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isThere, namesIn } from '../../linux/directories.ts';
 import { ensureDirectory } from '../../linux/files.ts';
 import {
@@ -44,9 +45,12 @@ export interface RecoveryRequest {
   readonly partly: boolean;
 }
 
-export interface RecoveryResult {
+export interface Progress {
   readonly files: number;
   readonly bytes: number;
+}
+
+export interface RecoveryResult extends Progress {
   /** Not restored: they would have been a guess. */
   readonly refused: RecoveryPlan['refused'];
   readonly notes: readonly string[];
@@ -54,30 +58,63 @@ export interface RecoveryResult {
 
 /** Gluster's own directories on a brick; shards are looked at. */
 const INTERNAL = /^\.(?:glusterfs|trashcan)(?:\/|$)|^\.shard\/\.remove_me(?:\/|$)|^\.glusterfs-anonymous/;
+/** So many entries are read before others get a turn. */
+const AT_ONCE = 256;
+const TELL_MS = 500;
 /** How many names an error tells. */
 const NAMED = 20;
 
 /**
+ * Tells how far it is now and then, and at the end what has become of it.
  * @throws SluiceError `refused` where bricks are missing or copies contradict each other, naming sets or files, and
  *   nothing is made; `conflict` when `into` holds something
  */
-export async function recoverVolume(request: RecoveryRequest): Promise<RecoveryResult> {
+export async function* recovering(
+  request: RecoveryRequest,
+  signal?: AbortSignal,
+): AsyncGenerator<Progress, RecoveryResult> {
   const { into, bricks, acceptOld, partly } = request;
   if (isThere(into) && namesIn(into).length > 0)
     throw new SluiceError('conflict', `${into} is not empty`, 'name a directory that is not there yet');
-  const plan = planRecovery(readBricks(request));
+  const plan = planRecovery(await readBricks(request, signal));
   if (plan.doubtfulSets.length > 0 && !acceptOld) throw tooFew(plan, bricks);
   if (plan.refused.length > 0 && !partly) throw undecided(plan.refused);
-  return make(plan, request);
+  return yield* make(plan, request, signal);
 }
 
-function readBricks({ volume, bricks }: RecoveryRequest): readonly BrickCopy[] {
-  return bricks.map(({ arbiter, set, directory }, index) => {
-    const read = (entry: TreeEntry): Entry => entryOf(volume, entry);
-    const walked =
-      directory === null ? null : [...walkTree(directory, (name) => INTERNAL.test(name))].map(read);
-    return { index, arbiter, set, entries: walked && new Map(walked.map((entry) => [entry.path, entry])) };
-  });
+export async function recoverVolume(request: RecoveryRequest): Promise<RecoveryResult> {
+  const work = recovering(request);
+  for (;;) {
+    const { done, value } = await work.next();
+    if (done) return value;
+  }
+}
+
+async function readBricks(
+  { volume, bricks }: RecoveryRequest,
+  signal: AbortSignal | undefined,
+): Promise<readonly BrickCopy[]> {
+  const copies: BrickCopy[] = [];
+  for (const [index, { arbiter, set, directory }] of bricks.entries()) {
+    const entries = directory === null ? null : await readBrick(volume, directory, signal);
+    copies.push({ index, arbiter, set, entries });
+  }
+  return copies;
+}
+
+async function readBrick(
+  volume: string,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, Entry>> {
+  const entries = new Map<string, Entry>();
+  for (const found of walkTree(directory, (name) => INTERNAL.test(name))) {
+    entries.set(found.path, entryOf(volume, found));
+    if (entries.size % AT_ONCE !== 0) continue;
+    signal?.throwIfAborted();
+    await nextTurn();
+  }
+  return entries;
 }
 
 /** Attributes as AFR, DHT and shard write them: big-endian numbers. */
@@ -112,14 +149,18 @@ function shardingOf(xattrs: TreeEntry['xattrs']): Entry['sharding'] {
   return { block: Number(block.readBigUInt64BE(0)), total: Number(total.readBigUInt64BE(0)) };
 }
 
-async function make(plan: RecoveryPlan, { into, bricks }: RecoveryRequest): Promise<RecoveryResult> {
+async function* make(
+  plan: RecoveryPlan,
+  { into, bricks }: RecoveryRequest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Progress, RecoveryResult> {
   const sourceOf = (brick: number, name: string): string => path.join(bricks[brick]?.directory ?? '', name);
-  const refused = [...plan.refused];
   const directories: (() => void)[] = [];
   const gone = new Set<string>();
-  let [files, bytes] = [0, 0];
+  let [files, bytes, told] = [0, 0, performance.now()];
   ensureDirectory(into);
   for (const one of plan.restored) {
+    signal?.throwIfAborted();
     const target = path.join(into, one.path);
     if (one.kind === 'directory') {
       if (one.path !== '') makeDirectory(target);
@@ -130,10 +171,16 @@ async function make(plan: RecoveryPlan, { into, bricks }: RecoveryRequest): Prom
     if (one.kind === 'same' && gone.has(one.as)) gone.add(one.path);
     else if (await makeOne(one, target, into, sourceOf)) [files, bytes] = [files + 1, bytes + sizeOf(one)];
     else gone.add(one.path);
+    if (performance.now() < told + TELL_MS) continue;
+    told = performance.now();
+    yield { files, bytes };
   }
-  for (const name of gone) refused.push({ path: name, why: 'copies differ, and none is said to be old' });
   for (const finish of directories.reverse()) finish();
-  return { files, bytes, refused, notes: plan.notes };
+  const differing = [...gone].map((name) => ({
+    path: name,
+    why: 'copies differ, and none is said to be old',
+  }));
+  return { files, bytes, refused: [...plan.refused, ...differing], notes: plan.notes };
 }
 
 const sizeOf = (one: Restored): number => (one.kind === 'file' ? one.bytes : 0);
