@@ -39,11 +39,7 @@ async function container(node: string, tenant: string, name: string): Promise<La
 }
 
 async function mount(node: string, volume: string, { id }: LabContainer): Promise<z.infer<typeof Mounted>> {
-  return Mounted.parse(
-    JSON.parse(
-      await sluice(node, 'volume', 'mount', volume, '--container', id, '--tenant', 'blue', '--json'),
-    ),
-  );
+  return Mounted.parse(JSON.parse(await sluice(node, 'volume', 'mount', volume, '--container', id, '--tenant', 'blue', '--json')));
 }
 
 it('lets two containers of a tenant on two hosts share files', async () => {
@@ -62,9 +58,7 @@ it('lets two containers of a tenant on two hosts share files', async () => {
   lap('mount');
   writeFileSync(`${here.hostPath}/hello`, 'from a');
   expect(readFileSync(`${there.hostPath}/hello`, 'utf8')).toBe('from a');
-  await until('all bricks serve', async () =>
-    (await shown('shared')).bricks.every(({ online }) => online === true),
-  );
+  await until('all bricks serve', async () => (await shown('shared')).bricks.every(({ online }) => online === true));
   const { volume, warnings } = await shown('shared');
   expect(volume.hosts.sort()).toEqual(['a', 'c']);
   process.stderr.write(`${JSON.stringify(warnings)}\n`);
