@@ -17,6 +17,7 @@ import { createLatest } from '../tagqueue/latest.ts';
 import type { Checkpoint } from './apply.ts';
 import { knowContainers } from './containers.ts';
 import { volumeOptions } from './gluster/options.ts';
+import { watchGluster } from './gluster-watch.ts';
 import { heldLimits } from './held-limits.ts';
 import { StorageKeeper } from './keeper.ts';
 import { mountVolume } from './mounting.ts';
@@ -112,6 +113,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
     }),
     log,
   );
+  void watchGluster(parts, () => keeper.request(), signal, log);
   void followChanges(cluster.changes(), ({ volumes }) => {
     if (parts.open.gluster !== undefined || [...volumes.values()].some((one) => concerns(one, node)))
       keeper.request();

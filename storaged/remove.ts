@@ -5,7 +5,13 @@ import { unmountBelow } from '../linux/mounts.ts';
 import { removeTree } from '../linux/tree.ts';
 import type { Store } from '../store/contract.ts';
 import { isBrickName } from './bricks/records.ts';
-import { glusterDaemon, type PartsOptions, type StoragePlaces, storagePlaces } from './open-parts.ts';
+import {
+  glusterDaemon,
+  hasMounts,
+  type PartsOptions,
+  type StoragePlaces,
+  storagePlaces,
+} from './open-parts.ts';
 
 /**
  * storaged itself must have ended. May be repeated.
@@ -31,8 +37,9 @@ export async function removeStorage(
 }
 
 async function endMounts({ places }: PartsOptions, store: Store): Promise<number> {
-  const { mounts, clients } = storagePlaces(places);
+  if (!(await hasMounts(store))) return 0;
   const { endAllMounts } = await import('./mounts/end-all.ts');
+  const { mounts, clients } = storagePlaces(places);
   return endAllMounts({ hostDir: mounts, clientDir: clients }, store);
 }
 

@@ -8,7 +8,7 @@ import { identify, isAlive } from '../../linux/process.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { askNetd, endpointsOf } from '../cni/verbs-lab.ts';
 
-export type DaemonName = 'server' | 'tagqueue' | 'netd';
+export type DaemonName = 'server' | 'tagqueue' | 'netd' | 'storaged';
 
 const failFile = ({ runDir }: LabNode): string => `${runDir}.fail-points`;
 
