@@ -108,7 +108,6 @@ describe('a machine that stands alone', () => {
     const next = await glusterDaemon(places);
     await next.ensure();
     expect(await runOk(next.inside(['cat', file]))).toBe('a better one');
-
   }, 20_000);
 
   it('makes a volume of one brick, and mounts it', async () => {
