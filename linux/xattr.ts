@@ -21,6 +21,8 @@ const LONGEST_VALUE = 65_536;
 /** libuv has four threads, which files and names need, too. */
 const AT_ONCE = 2;
 
+/** Paths at which a question was given up and is still not answered: another would hang with it. */
+const hanging = new Set<string>();
 let running = 0;
 const waiting: (() => void)[] = [];
 
@@ -34,7 +36,7 @@ export function readXattr(path: string, name: string): string | undefined {
 /** @throws SystemCallError; of ETIMEDOUT when it did not answer in time, of EAGAIN when others' questions hung before it */
 export async function getXattr(path: string, name: string, timeoutMs: number): Promise<string> {
   const value = Buffer.alloc(LONGEST_VALUE);
-  const length = await asked('lgetxattr', timeoutMs, (answer) =>
+  const length = await asked(path, timeoutMs, (answer) =>
     calls.get.async(path, name, value, value.length, answer),
   );
   return value.toString('utf8', 0, length);
@@ -43,20 +45,21 @@ export async function getXattr(path: string, name: string, timeoutMs: number): P
 /** @throws SystemCallError; of ETIMEDOUT when it was not answered in time: then it may be done yet */
 export async function setXattr(path: string, name: string, text: string, timeoutMs: number): Promise<void> {
   const value = Buffer.from(text);
-  await asked('lsetxattr', timeoutMs, (answer) =>
-    calls.set.async(path, name, value, value.length, 0, answer),
-  );
+  await asked(path, timeoutMs, (answer) => calls.set.async(path, name, value, value.length, 0, answer));
 }
 
 type Answer = (error: unknown, result: number | bigint) => void;
 
-function asked(what: string, timeoutMs: number, ask: (answer: Answer) => void): Promise<number> {
+function asked(path: string, timeoutMs: number, ask: (answer: Answer) => void): Promise<number> {
+  const failure = (errno: string): SystemCallError => new SystemCallError(`attribute of ${path}`, errno);
+  if (hanging.has(path)) return Promise.reject(failure('ETIMEDOUT'));
   return new Promise((resolve, reject) => {
     let isLate = false;
     let isAsked = false;
     const timer = setTimeout(() => {
       isLate = true;
-      reject(new SystemCallError(what, isAsked ? 'ETIMEDOUT' : 'EAGAIN'));
+      if (isAsked) hanging.add(path);
+      reject(failure(isAsked ? 'ETIMEDOUT' : 'EAGAIN'));
     }, timeoutMs);
     whenFree(() => {
       // Nobody waits any more: it is not asked at all.
@@ -65,9 +68,10 @@ function asked(what: string, timeoutMs: number, ask: (answer: Answer) => void): 
       ask((error, result) => {
         const errno = koffi.errno();
         clearTimeout(timer);
+        hanging.delete(path);
         free();
         if (error !== null) reject(error as Error);
-        else if (Number(result) < 0) reject(new SystemCallError(what, getSystemErrorName(-errno)));
+        else if (Number(result) < 0) reject(failure(getSystemErrorName(-errno)));
         else resolve(Number(result));
       });
     });

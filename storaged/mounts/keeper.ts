@@ -369,7 +369,8 @@ class Keeper implements MountKeeper {
     this.#tendedAt = performance.now();
     for (const watched of this.#clients.values()) {
       boundLog(watched.client.place);
-      if (watched.client.isAlive() && this.#setup.parents !== undefined) void this.#ask(watched);
+      // In its turn: one that is being started has nothing mounted yet.
+      if (this.#setup.parents !== undefined) void this.#oneByOne(watched, () => this.#ask(watched));
       const isOver = [...this.#records.mounts.values()].some(
         ({ client, phase }) => client === watched.client.id && phase === 'ending',
       );
@@ -383,6 +384,7 @@ class Keeper implements MountKeeper {
   /** A client that lives and serves nobody is of no use; it answers this by itself, whatever its bricks do. */
   async #ask(watched: Watched): Promise<void> {
     const { client } = watched;
+    if (!client.isAlive()) return;
     try {
       await client.statistics();
       watched.unanswered = 0;
