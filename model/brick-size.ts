@@ -83,6 +83,12 @@ export function heldBackBlocks(blocks: number): number {
   return Math.min(Math.floor(blocks / HELD_BACK_SHARE), MOST_HELD_BACK);
 }
 
+/**
+ * Of what was wanted, kept back besides until the brick is full, and given then: to remove a file Gluster must first
+ * write down that it will, and a disk without a free block could never be emptied.
+ */
+export const SPARE_BLOCKS = 1_024;
+
 function overheadOf(blocks: number, groups: number): number {
   return LOG_BLOCKS + heldBackBlocks(blocks) + BLOCKS_ONCE + BLOCKS_PER_GROUP * groups;
 }

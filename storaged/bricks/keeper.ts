@@ -102,7 +102,8 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
     checkpoint('brick:recorded');
     try {
       await bringAbout(record);
-      await holding.settle([record]);
+      const [settling] = await describe([record]);
+      await holding.settle({ record, freeBytes: settling?.fill?.freeBytes ?? 0 });
     } catch (error) {
       await undo(name, before);
       throw failed(name, error);
@@ -163,7 +164,10 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
 
   async function held(): Promise<HeldBrick[]> {
     const all = await describe([...records.values()]);
-    const mounted = all.filter((one) => one.mounted).flatMap((one) => records.get(nameOf(one)) ?? []);
+    const mounted = all.flatMap((one) => {
+      const record = records.get(nameOf(one));
+      return record === undefined || one.fill === null ? [] : [{ record, freeBytes: one.fill.freeBytes }];
+    });
     await holding.look(readPoolNow(), mounted);
     return all;
   }

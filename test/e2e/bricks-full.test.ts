@@ -117,7 +117,7 @@ describe('a volume on bricks of a fixed size', () => {
     for (const client of clients) {
       const { total, free } = await df(client);
       process.stdout.write(`df of ${SIZE} bytes: ${total} in all, ${free} available\n`);
-      expect(free).toBeGreaterThan(SIZE * 0.98);
+      expect(free).toBeGreaterThan(SIZE * 0.97);
       expect(free).toBeLessThanOrEqual(SIZE);
       expect(total).toBeLessThan(SIZE + SETS * 33 * MIB);
     }
@@ -129,12 +129,17 @@ describe('a volume on bricks of a fixed size', () => {
     report('four writers', written, SIZE);
     expect(written).toBeLessThanOrEqual(SIZE);
     expect(written).toBeGreaterThan(SIZE - SETS * SHARD_BYTES);
+  });
+
+  it('can be emptied when it is full', async () => {
     const { node, at } = clients[0]!;
+    // As storaged does it every second: what is full is given the last of its room.
+    await Promise.all([...keepers.values()].map((keeper) => keeper.held()));
     await node.sh('cd "$1" && rm w?', at);
+    await until('the room is given back', async () => (await df(clients[0]!)).free > SIZE * 0.95);
   });
 
   it('can be used by one file alone, and grows under its writer', async () => {
-    await until('what was deleted is given back', async () => (await df(clients[0]!)).free > SIZE * 0.95);
     const written = await fill(['one']);
     report('one file', written, SIZE);
     expect(written).toBeLessThanOrEqual(SIZE);
