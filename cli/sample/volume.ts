@@ -18,6 +18,8 @@ export const DIRECTORY = '/data';
 /** glusterd's (IANA); a brick's is one of those from 49152 on. */
 const GLUSTER_PORT = 24_007;
 const CONNECT_MS = 1_000;
+/** On a slow machine Gluster takes its time to start. */
+const LONGEST_MS = 120_000;
 const NOT_FOUND = 4;
 const REFUSED = 3;
 
@@ -25,7 +27,8 @@ const REFUSED = 3;
 export async function shareVolume(lab: Lab, containers: readonly Running[]): Promise<void> {
   const [first] = lab.nodes;
   if (first === undefined) throw new RangeError('a lab has a node');
-  await succeed(first, ['volume', 'create', NAME, '--tenant', OWNER, '--size', '1GiB', '--thin']);
+  const size = ['--size', '1GiB', '--thin', '--timeout', String(LONGEST_MS / 1_000)];
+  await succeed(first, ['volume', 'create', NAME, '--tenant', OWNER, ...size]);
   await Promise.all(
     containers
       .filter(({ tenant }) => tenant === OWNER)
@@ -127,7 +130,7 @@ function kept(from: string, work: () => Promise<Timed>): Promise<Check> {
 }
 
 async function succeed(node: LabNode, words: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await node.sluice(words);
+  const { code, stdout, stderr } = await node.sluice(words, { timeoutMs: 2 * LONGEST_MS });
   if (code === 0) return stdout;
   throw new SluiceError(
     'check_failed',
