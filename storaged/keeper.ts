@@ -57,8 +57,8 @@ const ROUND_EVERY_MS = 30_000;
 /** What was wrong may be gone before long; but a thing that stays broken is not to keep a node busy. */
 const SHORTEST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
-/** While others' bricks are awaited. */
-const LOOK_EVERY_MS = 100;
+/** While other nodes' part is awaited. */
+const LOOK_EVERY_MS = 200;
 /** Making a volume takes two turns: its bricks, and then Gluster's orders. */
 const MOST_TURNS = 5;
 
@@ -230,7 +230,7 @@ export class StorageKeeper {
       const seen = await observeStorage(parts);
       this.#observed = seen;
       const plans = await this.#plan(ours, seen);
-      waits = ours.some((volume) => this.#awaitsBricks(volume, plans));
+      waits = ours.some((volume) => this.#awaitsOthers(volume, seen, plans));
       const due = [...plans].filter(([id]) => this.#isDue(volumes.get(id)));
       this.#noteSettled(ours, plans, seen);
       if (due.length === 0) break;
@@ -281,8 +281,15 @@ export class StorageKeeper {
     return this.#observed.gluster?.volumes.every(({ name }) => name !== `sluice-${id}`) === true;
   }
 
-  #awaitsBricks(volume: Volume, plans: ReadonlyMap<VolumeId, readonly Action[]>): boolean {
-    return this.#isMaking(volume) && !plans.has(volume.id) && this.#failureOf(volume) === undefined;
+  /** What others do next comes to no end by itself: to be made it needs their bricks, to go their orders to Gluster. */
+  #awaitsOthers(
+    volume: Volume,
+    { bricks }: Observed,
+    plans: ReadonlyMap<VolumeId, readonly Action[]>,
+  ): boolean {
+    if (plans.has(volume.id) || this.#failureOf(volume) !== undefined) return false;
+    if (volume.phase === 'removing') return bricks.some((one) => one.volume === volume.id);
+    return this.#isMaking(volume);
   }
 
   /** This node's own bricks need no server to tell of them. */

@@ -53,8 +53,10 @@ export function watchVolumes(
     tellOfBricks(volume, last?.online, online, tell);
     if (nearFull && last?.nearFull !== true)
       tell(event(volume, 'near-full', 'less than a tenth of it is free'));
+    const before = { heal: last?.heal ?? null, healLookAt: last?.healLookAt ?? 0 };
+    memory.set(volume.id, { online, fill, nearFull, ...before });
     const healing = await healOf(cluster, volume, last, isBack(last?.online, online));
-    tellOfHealing(volume, last?.heal ?? null, healing.heal, tell);
+    tellOfHealing(volume, before.heal, healing.heal, tell);
     memory.set(volume.id, { online, fill, nearFull, ...healing });
     // Gluster starts a brick that died only when it is told to. Seen twice: one that is about to come up needs no help.
     if (online.includes(false) && last?.online.includes(false) === true)

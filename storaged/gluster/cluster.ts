@@ -100,7 +100,7 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
     revive: (name) => order('volume', 'start', name, 'force'),
     stop: (name) => unless(NOT_STARTED, order('volume', 'stop', name)),
     delete: (name) => order('volume', 'delete', name),
-    heal: (name) => order('volume', 'heal', name),
+    heal: (name) => unless(HEAL_LAUNCHED, order('volume', 'heal', name)),
     async status(name): Promise<readonly GlusterBrickStatus[]> {
       const answer = await command(['volume', 'status', name, 'detail']);
       return statusOf(answer).get(name) ?? [];
@@ -117,6 +117,8 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
   };
 }
 
+/** Said in plain words, with --xml too. */
+const HEAL_LAUNCHED = /Launching heal operation .* has been successful/;
 const ALREADY_STARTED = /Volume \S+ already started/;
 const NOT_STARTED = /Volume \S+ is not in the started state/;
 
