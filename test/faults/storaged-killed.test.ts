@@ -7,15 +7,16 @@ import { bricksOf, glusterOf, type Mounted, mount, remains, shown, typed } from 
 import { arm, fired, killNow, letFail, processOf, report, until, waitReady } from './crashes.ts';
 
 const [recorded, ...made] = BRICK_POINTS.make.map((point) => `brick:${point}`);
+const removed = BRICK_POINTS.remove.map((point) => `brick:${point}`);
 /** A supervisor lets a daemon that keeps dying wait longer each time: a few deaths for each volume. */
 const CREATION: readonly (readonly string[])[] = [
   ['storage:brick', recorded ?? '', ...made.slice(0, 2)],
-  [...made.slice(2), 'storage:brick:done'],
-  ['storage:create', 'storage:create:done', 'storage:start', 'storage:start:done'],
+  made.slice(2),
+  ['storage:brick:done', 'storage:create', 'storage:create:done', 'storage:start', 'storage:start:done'],
 ];
 const REMOVAL: readonly (readonly string[])[] = [
   ['storage:stop', 'storage:stop:done', 'storage:delete', 'storage:delete:done'],
-  ['storage:remove-brick', ...BRICK_POINTS.remove.map((point) => `brick:${point}`)],
+  ['storage:remove-brick', ...removed.slice(0, 2)],
 ];
 
 let lab: Lab;
@@ -55,7 +56,7 @@ it('makes a volume all the same, wherever in the making it dies', async () => {
 it('takes a volume away all the same, wherever in the removal it dies', async () => {
   for (const [index, points] of REMOVAL.entries()) {
     arm(node, ...points);
-    await typed(node, 'volume', 'delete', `made-${index}`, '--tenant', 'blue', '--now', '--yes', '--no-wait');
+    await typed(node, 'volume', 'delete', `made-${index}`, '--tenant', 'blue', '--now', '--yes');
     await until('the volume is gone', async () => (await shown(node, `made-${index}`)) === undefined);
     expect(fired(node)).toBe(true);
     await freshSupervisor();
