@@ -24,6 +24,7 @@ export interface MountingWorld {
 
 /** So long for the server's word to come back to this node, and for the coordinator's orders to Gluster. */
 const ACCESS_WITHIN_MS = 15_000;
+const HEARS_WITHIN_MS = 1_000;
 const LOOK_EVERY_MS = 20;
 
 /**
@@ -32,6 +33,7 @@ const LOOK_EVERY_MS = 20;
  *   `unreachable`, `storage_failed`
  */
 export async function mountVolume(world: MountingWorld, request: MountRequest): Promise<Mount> {
+  await heardOf(world, request);
   const volume = readyVolume(world, request);
   const owner = await world.containers.tenantOf(request.container);
   if (owner !== undefined && owner !== volume.tenant) throw notTheirs();
@@ -72,6 +74,13 @@ function shareOf({ view }: MountingWorld, { tenant }: Volume): Limits {
   const share: Readonly<Record<string, unknown>> = view()?.plans.get(tenant)?.share ?? {};
   const named = VOLUME_FIELDS.map((field) => [field, share[`tenant.${field}`] ?? null] as const);
   return Object.fromEntries(named) as Limits;
+}
+
+/** Whoever has just been told by the server that it is ready may be ahead of this node by a moment. */
+async function heardOf({ view }: MountingWorld, { volume: id }: MountRequest): Promise<void> {
+  const until = performance.now() + HEARS_WITHIN_MS;
+  const isReady = (): boolean => view()?.volumes.get(id)?.phase === 'ready';
+  while (!isReady() && performance.now() < until) await sleep(LOOK_EVERY_MS);
 }
 
 function readyVolume({ view }: MountingWorld, { volume: id }: MountRequest): Volume {

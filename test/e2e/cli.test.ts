@@ -135,7 +135,7 @@ describe('two nodes', () => {
     expect(JSON.parse(stdout)).toMatchObject({
       ready: true,
       node: 'b',
-      daemons: [{ daemon: 'tagqueue' }, { daemon: 'netd' }],
+      daemons: [{ daemon: 'tagqueue' }, { daemon: 'netd' }, { daemon: 'storaged' }],
     });
   });
 

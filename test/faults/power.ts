@@ -9,7 +9,9 @@ import { killNow, processOf, supervisorOf, until } from './crashes.ts';
 
 /** kill -9 of `sluice up` and of all its daemons. */
 export async function killAll(node: LabNode): Promise<void> {
-  const daemons = (['server', 'tagqueue', 'netd'] as const).map((daemon) => processOf(node, daemon));
+  const daemons = (['server', 'tagqueue', 'netd', 'storaged'] as const).map((daemon) =>
+    processOf(node, daemon),
+  );
   await killNow(supervisorOf(node));
   for (const daemon of daemons) if (daemon !== undefined) await killNow(daemon).catch(() => undefined);
   await node.stop();
