@@ -10,7 +10,7 @@ const ALONE = ['/var', '/var/run', '/var/lock', '/var/lib', '/root', '/tmp'];
 export function checkMountDirectory(directory: string): void {
   const [first = ''] = directory.split('/').slice(1);
   const isSystem =
-    WITH_ALL_BELOW.includes(first) || /^lib[0-9a-z]{0,4}$/.test(first) || ALONE.includes(directory);
+    WITH_ALL_BELOW.includes(first) || /^lib(?:32|64|x32|o32|exec)?$/.test(first) || ALONE.includes(directory);
   if (!isSystem) return;
   throw new SluiceError(
     'refused',
