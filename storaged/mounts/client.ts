@@ -250,8 +250,9 @@ export async function detachMount(
       [{ do: 'remove', ...where, removeDirectories: made }],
       ERRAND_MS,
     );
-    // A container that has ended takes its mounts with it.
-    if (result instanceof SluiceError && result.code !== 'not_found') throw result;
+    // A container that has ended takes its mounts with it; one that has moved the directory away keeps a mount that dies
+    // with the client.
+    if (result instanceof SluiceError && !['not_found', 'refused'].includes(result.code)) throw result;
   }
   removePoint(hostPathOf(places, id));
 }

@@ -1,13 +1,5 @@
 /** Attacks of a container on the mounting of its volume, with root's rights inside. Needs root. */
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { mountsOf } from '../../linux/mount-table.ts';
 import { startDaemon } from '../../linux/process.ts';
@@ -66,7 +58,7 @@ it('A15: a directory and a symbolic link are exchanged while it is mounted on', 
   const tally = { mounted: 0, refused: 0, elsewhere: 0, followed: 0 };
   try {
     for (let round = 0; round < ROUNDS; round++) {
-      if (realpathSync(`${root}/a`) !== `${root}/a`) tally.followed++;
+      if (lstatSync(`${root}/a`).isSymbolicLink()) tally.followed++;
       const wish = wishOf('racer', { into: { pid, directory: '/a/data' } });
       const mount = await keeper.mount(wish).catch((error: unknown) => asSluiceError(error).code);
       const points = mountsOf(pid)
