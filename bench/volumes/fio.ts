@@ -25,28 +25,29 @@ export interface Throughput {
 const FILES = 'bench.$jobnum';
 /** Not counted: what was saved up before it began. */
 const RAMP_S = 1;
-const BYTES_PREPARED = 512 * 2 ** 20;
+const MOST_BYTES = 512 * 2 ** 20;
 export const MOST_JOBS = 4;
 
-/** Makes the files, once for all clients of the volume. */
-export async function prepareFiles(brick: OneBrick, root: string): Promise<void> {
-  const files = ['--rw=write', '--bs=1m', `--size=${BYTES_PREPARED}`, `--numjobs=${MOST_JOBS}`];
+/** Makes the files, once for all clients of the volume. @param bytes  of each */
+export async function prepareFiles(brick: OneBrick, root: string, bytes: number): Promise<void> {
+  const files = ['--rw=write', '--bs=1m', `--size=${sizeOf(bytes)}`, `--numjobs=${MOST_JOBS}`];
   await brick.runOk(...command(root, files));
 }
 
 export async function measureLoad(brick: OneBrick, load: Load): Promise<Throughput> {
   const { root, way, block, direct, jobs, bytes, seconds } = load;
-  const size = Math.min(BYTES_PREPARED, Math.ceil(bytes / block) * block);
   const what = [
     `--rw=${way}`,
     `--bs=${block}`,
     `--direct=${Number(direct)}`,
     `--numjobs=${jobs}`,
-    `--size=${size}`,
+    `--size=${sizeOf(bytes)}`,
   ];
   const time = ['--time_based', `--ramp_time=${RAMP_S}s`, `--runtime=${seconds}s`, '--output-format=json'];
   return parse(await brick.runOk(...command(root, [...what, ...time])));
 }
+
+const sizeOf = (bytes: number): number => Math.min(MOST_BYTES, Math.ceil(bytes / 2 ** 20) * 2 ** 20);
 
 function command(root: string, words: readonly string[]): Argv {
   const job = ['--name=bench', `--directory=${root}`, `--filename_format=${FILES}`, '--fallocate=none'];

@@ -180,7 +180,7 @@ function plainVolfile(directory: string): string {
 
 async function takeDown(directory: string, holder: Daemon | undefined): Promise<void> {
   // With the first process of the process namespace everything inside goes, and then the mounts.
-  await holder?.stop();
+  await holder?.stop(200); // unshare heeds nothing but SIGKILL
   await until('nothing is left inside', () => {
     try {
       rmSync(directory, { recursive: true, force: true });
