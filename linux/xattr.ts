@@ -11,9 +11,6 @@ const calls = {
   get: libc.func(
     'intptr_t lgetxattr(const char *path, const char *name, _Out_ uint8_t *value, uintptr_t size)',
   ),
-  set: libc.func(
-    'int lsetxattr(const char *path, const char *name, const uint8_t *value, uintptr_t size, int flags)',
-  ),
 } as const;
 
 /** linux/limits.h, XATTR_SIZE_MAX */
@@ -40,12 +37,6 @@ export async function getXattr(path: string, name: string, timeoutMs: number): P
     calls.get.async(path, name, value, value.length, answer),
   );
   return value.toString('utf8', 0, length);
-}
-
-/** @throws SystemCallError; of ETIMEDOUT when it was not answered in time: then it may be done yet */
-export async function setXattr(path: string, name: string, text: string, timeoutMs: number): Promise<void> {
-  const value = Buffer.from(text);
-  await asked(path, timeoutMs, (answer) => calls.set.async(path, name, value, value.length, 0, answer));
 }
 
 type Answer = (error: unknown, result: number | bigint) => void;

@@ -228,6 +228,17 @@ it('a change of the limit is felt at once, by who already waits, too', async () 
   expect(seconds).toBeLessThan(2.5);
 });
 
+it('limits are set and told at once, whatever waits for its turn in the directory that is asked for it', async () => {
+  await client.setLimits('write-bytes=1000,read-ops=1');
+  const names = [1, 2, 3].map((n) => `${client.root}/locked-${n}`);
+  const makers = await Promise.all(names.map((name) => begin('mkdir', name)));
+  await until('one waits', async () => (await client.statistics()).metadata.queued >= 1);
+  const began = performance.now();
+  await client.setLimits(NO_LIMITS);
+  await Promise.all(makers.map(({ ended }) => ended));
+  expect(performance.now() - began).toBeLessThan(3_000);
+});
+
 /** A file of docs/translator.md: one burst of 100 ms, one rate. */
 function sharedBucket(name: string, writeBytes: number): string {
   const bytes = Buffer.alloc(80);
