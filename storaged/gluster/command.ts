@@ -37,7 +37,7 @@ const MEANINGS: readonly (readonly [RegExp, ErrorCode, string])[] = [
     'glusterd is not running or busy; storaged starts it again',
   ],
   [
-    /not in 'Peer in Cluster' state|Probe returned with|peers? (?:is|are) (?:not connected|down)|is not connected/i,
+    /not in 'Peer in Cluster' state|Probe returned with|peers? (?:is|are) (?:not connected|down)|not connected/i,
     'try_again',
     'a storage node does not answer; it goes on when that is back',
   ],

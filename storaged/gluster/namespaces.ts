@@ -12,7 +12,7 @@ export interface GlusterPlace {
   readonly lib: string;
   /** In the place of /var/log/glusterfs. */
   readonly log: string;
-  /** In the place of /etc/ssl: Gluster knows certificates by fixed names there. */
+  /** In the places of /etc/ssl and /usr/lib/ssl: in OpenSSL's directory Gluster knows certificates by fixed names. */
   readonly tls: string;
   /** In the places of /etc/hosts and /etc/nsswitch.conf. */
   readonly names: string;
@@ -46,7 +46,9 @@ const SCRIPT = `lib=$1 log=$2 tls=$3 names=$4 overlay=$5 library=$6 address=$7
 shift 7
 mount --bind "$lib" /var/lib/glusterd
 mount --bind "$log" /var/log/glusterfs
-mount --bind "$tls" /etc/ssl
+for directory in /etc/ssl /usr/lib/ssl; do
+  [ ! -d "$directory" ] || mount --bind "$tls" "$directory"
+done
 for file in hosts nsswitch.conf; do
   [ ! -e "/etc/$file" ] || mount --bind "$names/$file" "/etc/$file"
 done

@@ -34,11 +34,12 @@ export interface GlusterLab {
 
 const BRICK_BYTES = 512 * 2 ** 20;
 
-/** Nodes that know each other already; `options` may add to each daemon's. */
+/** @param options  more for each node's daemon @param members  those that know each other already */
 export async function createGlusterLab(
   prefix: string,
   names: readonly string[] = ['a', 'b', 'c', 'd'],
   options: (node: LabNode) => Partial<GlusterDaemonOptions> = () => ({}),
+  members: readonly string[] = names,
 ): Promise<GlusterLab> {
   const endGluster = async (directory: string): Promise<void> =>
     createGlusterDaemon({ directory: `${directory}/gluster`, uplink: null }).stop();
@@ -48,7 +49,8 @@ export async function createGlusterLab(
     const [first, ...others] = nodes;
     if (first === undefined) throw new RangeError('a lab has nodes');
     await Promise.all(nodes.map(({ daemon }) => daemon.ensure()));
-    for (const { daemon } of others) await first.cluster.probe(daemon.address);
+    for (const { daemon, node } of others)
+      if (members.includes(node.name)) await first.cluster.probe(daemon.address);
     return { lab, nodes, close: () => lab.close() };
   } catch (error) {
     await lab.close();
