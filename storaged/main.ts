@@ -81,7 +81,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
   const watch = watchVolumes(parts, () => keeper.coordinated(), tell, signal, log);
   const isHost = (): boolean =>
     [...(view()?.volumes.values() ?? [])].some(({ hosts }) => hosts.includes(node));
-  const picture = createPicture({ parts, keeper, watch, isHost, address: options.address });
+  const picture = createPicture({ parts, keeper, watch, isHost, tell, address: options.address });
   const reporter = reportStorage(server, node, () => picture.report(), signal, log);
   const limits = heldLimits(() => parts.open.mounts, changed);
   const upkeep = keepMounts({ parts, containers, changed, signal, log });

@@ -1,9 +1,10 @@
 /** How storage is on this node, put together from its parts: for the server, for `sluice status`, for Prometheus. */
 import type { Ipv4 } from '../model/addresses.ts';
 import type { NodeName } from '../model/names.ts';
-import type { MountReport, StorageReport, VolumeReport } from '../model/volume-report.ts';
+import type { MountReport, StorageReport, VolumeEvent, VolumeReport } from '../model/volume-report.ts';
 import type { StorageKeeper } from './keeper.ts';
 import type { StorageParts } from './parts.ts';
+import { watchPool } from './pool-watch.ts';
 import type { VolumeWatch } from './volume-watch.ts';
 
 export interface PictureWorld {
@@ -12,6 +13,7 @@ export interface PictureWorld {
   readonly parts: StorageParts;
   readonly keeper: StorageKeeper;
   readonly watch: VolumeWatch;
+  tell(event: VolumeEvent): void;
   address(): Ipv4 | undefined;
 }
 
@@ -28,13 +30,16 @@ export function createPicture(world: PictureWorld): Picture {
   const { parts, keeper, watch } = world;
   /** A node that had something goes on to say that it has nothing. */
   let spoken = false;
+  const lookAtPool = watchPool(world.tell);
 
   async function whole(): Promise<Whole> {
     const bricks = await parts.bricks();
     await keeper.refreshBricks();
+    const pool = (await bricks?.pool()) ?? null;
+    lookAtPool(pool);
     return {
       revision: keeper.revision(),
-      pool: (await bricks?.pool()) ?? null,
+      pool,
       address: world.address() ?? null,
       bricks: keeper.bricks(),
       volumes: keeper.volumes().map((volume): VolumeReport => {
