@@ -92,9 +92,9 @@ async function nodeOf({ node }: DownFlags, record: UpRecord | undefined, places:
 async function showPlan(command: string, flags: DownFlags, node: NodeName, places: Places): Promise<void> {
   const { presentOf } = await import('../supervisor/present.ts');
   const { stateFiles } = await import('../supervisor/uninstall.ts');
-  const { dataOf } = await import('../supervisor/storage.ts');
+  const { dataOf, storageHere } = await import('../supervisor/storage.ts');
   const state = command === 'uninstall' ? [...stateFiles(places), ...(await dataOf(places))] : [];
-  const would = [...(await presentOf(node)), ...state];
+  const would = [...(await storageHere(places)), ...(await presentOf(node)), ...state];
   const text = would.length === 0 ? `there is nothing of node ${node} here` : `would remove:\n${list(would)}`;
   show(flags.json, { node, dryRun: true, would }, () => text);
 }

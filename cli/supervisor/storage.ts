@@ -30,6 +30,13 @@ export async function removeStorageOf(places: Places): Promise<readonly string[]
   }
 }
 
+/** What there may be of volumes in the kernel, in words: for `sluice down --dry-run`. */
+export async function storageHere(places: Places): Promise<string[]> {
+  const { storagePlaces } = await import('../../storaged/open-parts.ts');
+  const { gluster } = storagePlaces(places);
+  return isThere(gluster) ? ["mounts of volumes, their clients, glusterd, and bricks' devices"] : [];
+}
+
 /** The data of volumes that lies on this node, in words. */
 export async function dataOf(places: Places): Promise<string[]> {
   const pool = poolOf(places, (await loadConfig(places)).storage);
