@@ -17,8 +17,8 @@ struct limits {
 #define LEAST_BURST_MS 1
 #define MOST_BURST_MS 10000
 /* Under these a request's turn is so far away that nobody can tell it from a hanging disk (model/quantity.ts has the same). */
-#define LEAST_BYTES_RATE 1000
-#define LEAST_OPS_RATE 1
+#define LEAST_BYTES_RATE 64000
+#define LEAST_OPS_RATE 5
 #define MOST_RATE 1000000000000000ULL
 
 /* As in options and texts, such as "read-bytes". */

@@ -299,12 +299,13 @@ static bool parses(const char *text, struct limits *limits) { return limits_pars
 
 static void limits_are_read_from_text(void) {
   struct limits limits = {.rates = {1, 2, 3, 4}, .burst_ms = 100};
-  EXPECT(parses("read-bytes=5000,write-bytes=6000,read-ops=7,write-ops=8,burst-ms=50", &limits));
-  EXPECT(limits.rates[0] == 5000 && limits.rates[1] == 6000 && limits.rates[2] == 7 && limits.rates[3] == 8);
+  EXPECT(parses("read-bytes=500000,write-bytes=600000,read-ops=7,write-ops=8,burst-ms=50", &limits));
+  EXPECT(limits.rates[0] == 500000 && limits.rates[1] == 600000 && limits.rates[2] == 7 && limits.rates[3] == 8);
   EXPECT(limits.burst_ms == 50);
   EXPECT(parses("write-ops=0", &limits) && limits.rates[3] == 0 && limits.rates[2] == 7);
   EXPECT(limits_parse("read-ops=9\n", 11, &limits) && limits.rates[2] == 9);
   EXPECT(limits_parse("read-ops=10\0", 12, &limits) && limits.rates[2] == 10);
+  EXPECT(parses("write-ops=1", &limits) && limits.rates[3] == LEAST_OPS_RATE);
   EXPECT(parses("write-bytes=1", &limits) && limits.rates[1] == LEAST_BYTES_RATE);
   EXPECT(parses("write-bytes=999999999999999999", &limits) && limits.rates[1] == MOST_RATE);
   struct limits before = limits;

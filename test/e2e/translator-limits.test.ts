@@ -50,7 +50,7 @@ it.each([
   await client.setLimits(limits);
   const got = await fio(client.root, unit, ...words);
   // Short as it is; P8 measures what the goal is.
-  expect(got / target).toBeGreaterThan(0.9);
+  expect(got / target).toBeGreaterThan(0.8);
   expect(got / target).toBeLessThan(1.1);
 });
 
@@ -88,9 +88,9 @@ it('a storm of metadata keeps to the limit of operations', async () => {
 });
 
 it('a limit of bytes alone holds storms of empty files, and of attributes', async () => {
-  await client.setLimits('write-bytes=409600,read-bytes=51200');
+  await client.setLimits('write-bytes=409600,read-bytes=64000');
   expect(await storm('create', 0.4)).toBeLessThanOrEqual(100 * (0.4 + BURST_S) + 2);
-  expect(await storm('lookup', 0.4)).toBeLessThanOrEqual(100 * (0.4 + BURST_S) + 2);
+  expect(await storm('lookup', 0.4)).toBeLessThanOrEqual(125 * (0.4 + BURST_S) + 2);
   const script = `import { execFileSync } from 'node:child_process'; const until = performance.now() + 400; let done = 0;
     for (; performance.now() < until; done++) execFileSync('setfattr', ['-n', 'user.x', '-v', 'x'.repeat(40000), process.argv[2]]);
     process.stdout.write(String(done));`;
@@ -147,7 +147,7 @@ it.each([
 ])('a killed writer dies at once, however little it is allowed: %s', async (_, flags) => {
   const names = [1, 2, 3, 4].map((n) => `killed-${n}`);
   await makeFiles(...names, 'next');
-  await client.setLimits('write-bytes=1000');
+  await client.setLimits('write-bytes=64000');
   const dd = ['dd', 'if=/dev/zero', 'bs=1M', 'count=100', 'conv=notrunc'] as const;
   const writers = await Promise.all(names.map((name) => begin(...dd, `of=${client.root}/${name}`, ...flags)));
   await until('all wait', async () => (await client.statistics()).write.queued >= 4);
@@ -207,7 +207,7 @@ it('a look into a directory does not wait behind what readers and writers have q
 
 it('a change of the limit is felt at once, by who already waits, too', async () => {
   await makeFiles('live');
-  await client.setLimits('write-bytes=1000');
+  await client.setLimits('write-bytes=64000');
   const writer = await begin(
     'dd',
     'if=/dev/zero',
@@ -227,13 +227,13 @@ it('a change of the limit is felt at once, by who already waits, too', async () 
 });
 
 it('limits are set and told at once, whatever waits for its turn in the directory that is asked for it', async () => {
-  await client.setLimits('write-bytes=1000,read-ops=1');
-  const names = [1, 2, 3].map((n) => `${client.root}/locked-${n}`);
-  const makers = await Promise.all(names.map((name) => begin('mkdir', name)));
+  await client.setLimits('write-ops=5,read-ops=5');
+  const names = Array.from({ length: 20 }, (_, n) => `${client.root}/locked-${n}`);
+  const maker = await begin('mkdir', ...names);
   await until('one waits', async () => (await client.statistics()).metadata.queued >= 1);
   const began = performance.now();
   await client.setLimits(NO_LIMITS);
-  await Promise.all(makers.map(({ ended }) => ended));
+  await maker.ended;
   expect(performance.now() - began).toBeLessThan(3_000);
 });
 
