@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { clearCgroup } from '../linux/cgroups.ts';
 import { namesIn } from '../linux/directories.ts';
 import { readTextIfThere, removeIfThere, writeAtomically } from '../linux/files.ts';
+import { endLastingBelow } from '../linux/lasting-namespaces.ts';
 import { unmountBelow } from '../linux/mounts.ts';
 import { identify, isAlive, type ProcessId, processesInNetns, stopProcess } from '../linux/process.ts';
 import { removeTree } from '../linux/tree.ts';
@@ -57,6 +58,7 @@ export async function removeLab(
     await attempt(`process ${file}`, () => endRecorded(`${directory}/${DAEMONS}/${file}`));
   }
   await attempt('processes', () => endInhabitants(prefix));
+  await attempt('storage', () => endLastingBelow(directory));
   await attempt('control groups', () => clearCgroup(groupOf(prefix)));
   await attempt('namespaces', () => removeNetwork(prefix));
   await attempt('mounts', () => unmountBelow(directory));

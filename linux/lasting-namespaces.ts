@@ -151,6 +151,20 @@ export async function endLasting(
   removeIfThere(recordOf(plan));
 }
 
+/** Ends all whose marker ends with a path below a directory: of labs, whoever made them. */
+export async function endLastingBelow(directory: string): Promise<void> {
+  for (const { pid, inode } of await mountNamespaces()) {
+    const marker = mountsOf(pid).find(({ point }) => point === MARKER_POINT)?.source;
+    if (marker?.includes(`:${directory}/`) !== true) continue;
+    const [holder] = processesInMounts(inode).filter(isSleeper);
+    await endLasting(
+      { lockFile: `${directory}/namespaces` },
+      { holder: holder ?? { pid, startedAt: 0 }, inode },
+      directory,
+    );
+  }
+}
+
 /** What has just ended may still be letting go of its files, thread by thread. */
 async function unmountInside(holder: ProcessId, below: string): Promise<void> {
   const deadline = performance.now() + LET_GO_MS;

@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createLab } from '../../lab/lab.ts';
 import { isThere, makeScratchDirectory } from '../../linux/directories.ts';
 import { findLasting } from '../../linux/lasting-namespaces.ts';
 import { loopsInUse } from '../../linux/loop.ts';
@@ -15,6 +16,7 @@ import { createBrickKeeper } from '../../storaged/bricks/keeper.ts';
 import type { GlusterDaemon } from '../../storaged/contract.ts';
 import { createGlusterCluster } from '../../storaged/gluster/cluster.ts';
 import { glusterCommand } from '../../storaged/gluster/command.ts';
+import { createGlusterDaemon } from '../../storaged/gluster/daemon.ts';
 import { markerOf, placeOf } from '../../storaged/gluster/namespaces.ts';
 import { volumeOptions } from '../../storaged/gluster/options.ts';
 import { glusterDaemon, storagePlaces } from '../../storaged/open-parts.ts';
@@ -163,5 +165,19 @@ describe('a machine that stands alone', () => {
     expect(await found()).toBeUndefined();
     expect(loopsInUse().filter(({ file }) => file.startsWith(scratch))).toEqual([]);
     expect((await run(['pgrep', '-f', scratch])).stdout).toBe('');
+  }, 20_000);
+
+  it('goes with the lab that it is in', async () => {
+    const lab = await createLab({ prefix: 'glgone', nodes: ['a'] });
+    const directory = `${lab.directory}/nodes/a/gluster`;
+    try {
+      await createGlusterDaemon({ directory, uplink: null }).ensure();
+    } finally {
+      await lab.close();
+    }
+    expect(
+      await findLasting({ marker: markerOf(directory), lockFile: placeOf(directory).lockFile }),
+    ).toBeUndefined();
+    expect((await run(['pgrep', '-f', directory])).stdout).toBe('');
   }, 20_000);
 });
