@@ -1,8 +1,8 @@
 /** Attacks of a container on the mounting of its volume, with root's rights inside. Needs root. */
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { mountsOf } from '../../linux/mount-table.ts';
-import { startDaemon } from '../../linux/process.ts';
+import { runOk, startDaemon } from '../../linux/process.ts';
 import { asSluiceError } from '../../model/errors.ts';
 import type { MountKeeper } from '../../storaged/contract.ts';
 import {
@@ -60,7 +60,10 @@ it('A15: a directory and a symbolic link are exchanged while it is mounted on', 
     for (let round = 0; round < ROUNDS; round++) {
       if (lstatSync(`${root}/a`).isSymbolicLink()) tally.followed++;
       const wish = wishOf('racer', { into: { pid, directory: '/a/data' } });
-      const mount = await keeper.mount(wish).catch((error: unknown) => asSluiceError(error).code);
+      const mount = await keeper.mount(wish).catch((error: unknown) => {
+        const { code, message } = asSluiceError(error);
+        return code === 'storage_failed' ? message : code;
+      });
       const points = mountsOf(pid)
         .filter(isOurs)
         .map(({ point }) => point);
@@ -140,18 +143,24 @@ it('A15: directories that lead elsewhere, or belong to the system', async () => 
 
 it('A17: setuid programs and device files on a volume', async () => {
   const { hostPath } = await keeper.mount(wishOf('suid'));
-  await podman.start('suid', ['--privileged', '--volume', `${hostPath}:/data:rslave`]);
+  const pid = await podman.start('suid', ['--privileged', '--volume', `${hostPath}:/data:rslave`]);
   const sh = (script: string): Promise<string> => podman.podman.exec('suid', ['sh', '-c', script]);
-  await sh(
-    'cp /bin/busybox /data/id && chmod 4755 /data/id && cp -p /data/id /id && mknod /data/zero c 1 5 && mknod /zero c 1 5',
-  );
-  const asNobody = (program: string): Promise<string> =>
-    podman.podman.call(['exec', '--user', '65534', 'suid', program, '-u']);
-  // On the container's own file system both would work.
-  expect((await asNobody('/id')).trim()).toBe('0');
+  const program = `${site.directory}/who`;
+  // Busybox gives such rights away by itself.
+  const source = 'int geteuid(void); int main(void) { return geteuid() != 0; }';
+  await runOk(['gcc', '-static', '-x', 'c', '-o', program, '-'], { stdin: source });
+  copyFileSync(program, `/proc/${pid}/root/who`);
+  await sh('cp /who /data/who && chmod 4755 /who /data/who && mknod /data/zero c 1 5 && mknod /zero c 1 5');
+  const isRoot = (file: string): Promise<boolean> =>
+    podman.podman.call(['exec', '--user', '65534', 'suid', file]).then(
+      () => true,
+      () => false,
+    );
+  // On the container's own file system both work.
+  expect(await isRoot('/who')).toBe(true);
   expect((await sh('head -c 1 /zero | wc -c')).trim()).toBe('1');
   const attempts = [
-    (await asNobody('/data/id')).trim() === '65534',
+    !(await isRoot('/data/who')),
     await sh('head -c 1 /data/zero').then(
       () => false,
       () => true,
@@ -164,6 +173,4 @@ it('A17: setuid programs and device files on a volume', async () => {
   const survived = attempts.filter((one) => one).length;
   line('A17', 'setuid program and device file on a shared volume', attempts.length, survived);
   expect(survived).toBe(attempts.length);
-  for (const name of ['id', 'zero']) rmSync(`${hostPath}/${name}`);
-  expect(existsSync(`${hostPath}/id`)).toBe(false);
 });
