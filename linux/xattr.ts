@@ -20,8 +20,6 @@ const AT_ONCE = 2;
 
 /** Paths at which a question was given up and is still not answered: another would hang with it. */
 const hanging = new Set<string>();
-let running = 0;
-const waiting: (() => void)[] = [];
 
 /** At once, for programs that may hang. @returns undefined when there is none, or none for us */
 export function readXattr(path: string, name: string): string | undefined {
@@ -50,17 +48,17 @@ function asked(path: string, timeoutMs: number, ask: (answer: Answer) => void): 
     const timer = setTimeout(() => {
       isLate = true;
       if (isAsked) hanging.add(path);
-      reject(failure(isAsked ? 'ETIMEDOUT' : 'EAGAIN'));
+      reject(failure(hanging.has(path) ? 'ETIMEDOUT' : 'EAGAIN'));
     }, timeoutMs);
-    whenFree(() => {
+    whenFree(path, (done) => {
       // Nobody waits any more: it is not asked at all.
-      if (isLate) return free();
+      if (isLate) return done();
       isAsked = true;
       ask((error, result) => {
         const errno = koffi.errno();
         clearTimeout(timer);
         hanging.delete(path);
-        free();
+        done();
         if (error !== null) reject(error as Error);
         else if (Number(result) < 0) reject(failure(getSystemErrorName(-errno)));
         else resolve(Number(result));
@@ -69,15 +67,29 @@ function asked(path: string, timeoutMs: number, ask: (answer: Answer) => void): 
   });
 }
 
-function whenFree(task: () => void): void {
-  if (running < AT_ONCE) {
-    running++;
-    task();
-  } else waiting.push(task);
+interface Question {
+  readonly path: string;
+  readonly task: (done: () => void) => void;
 }
 
-function free(): void {
-  const next = waiting.shift();
-  if (next === undefined) running--;
-  else next();
+const waiting: Question[] = [];
+/** One question at a time to each path: a server that hangs holds one thread, and not all of them. */
+const busy = new Set<string>();
+
+function whenFree(path: string, task: Question['task']): void {
+  waiting.push({ path, task });
+  next();
+}
+
+function next(): void {
+  if (busy.size >= AT_ONCE) return;
+  const at = waiting.findIndex(({ path }) => !busy.has(path));
+  const [question] = at < 0 ? [] : waiting.splice(at, 1);
+  if (question === undefined) return;
+  busy.add(question.path);
+  question.task(() => {
+    busy.delete(question.path);
+    next();
+  });
+  next();
 }

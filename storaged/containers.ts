@@ -15,12 +15,15 @@ const Kept = z.object({
   processes: z.array(z.object({ mount: z.string(), pid: z.int(), startedAt: z.int() })),
 });
 
+/** The oldest are forgotten: whoever has a mount was seen later than so many others. */
+const SEEN_KEPT = 10_000;
+
 export interface Containers {
   /** @returns undefined where netd knows no such container (yet), or is away */
   tenantOf(container: ContainerId): Promise<TenantName | undefined>;
   /** A mount in a running container ends with this process. */
   mountedInto(mount: MountId, pid: number): void;
-  /** @returns whose mounts can be ended; undefined: nobody can tell now */
+  /** @returns who still lives, and keeps its mounts; undefined: nobody can tell now */
   judge(): Promise<((mount: Mount) => boolean) | undefined>;
 }
 
@@ -41,6 +44,14 @@ export function knowContainers(netd: Pick<ApiClient, 'request'>, file: string): 
     writeAtomically(file, JSON.stringify({ seen: [...seen], processes: entries }));
   }
 
+  function see(container: ContainerId): void {
+    if (seen.has(container)) return;
+    seen.add(container);
+    const [oldest] = seen;
+    if (seen.size > SEEN_KEPT && oldest !== undefined) seen.delete(oldest);
+    save();
+  }
+
   async function ask(): Promise<boolean> {
     try {
       const { endpoints } = Endpoints.parse(await netd.request('GET', '/v1/endpoints'));
@@ -54,6 +65,8 @@ export function knowContainers(netd: Pick<ApiClient, 'request'>, file: string): 
   return {
     tenantOf: async (container) => {
       await ask();
+      // Remembered at once: it may be gone before anybody looks at its mount again.
+      if (known.has(container)) see(container);
       return known.get(container);
     },
     mountedInto: (mount, pid) => {
@@ -64,13 +77,9 @@ export function knowContainers(netd: Pick<ApiClient, 'request'>, file: string): 
     },
     judge: async () => {
       if (!(await ask())) return undefined;
-      return (mount) => {
-        const { container, tenant, id } = mount;
+      return ({ container, tenant, id }) => {
         const owner = known.get(container);
-        if (owner !== undefined && !seen.has(container)) {
-          seen.add(container);
-          save();
-        }
+        if (owner !== undefined) see(container);
         // Another tenant's container has no business with it, whoever mounted it there.
         if (owner !== undefined) return owner === tenant;
         const process = processes.get(id);
