@@ -95,7 +95,7 @@ export const ROWS = {
   'G1.connect': connections(atLeast(0.5), 'guarded / not guarded'),
   'G1.rr': rr(atMost(1.05), 'guarded / not guarded'),
   'G1.tcp': tcp(atLeast(0.95), 'guarded / not guarded'),
-  'P10.memory': { unit: 'MB', goal: atMost(90), title: 'netd + tagqueue, 64 endpoints' },
+  'P10.memory': { unit: 'MB', goal: atMost(90), title: 'netd + tagqueue + storaged, 64 endpoints' },
   'P7.cpu': { unit: 'ratio', goal: exactly(0.05), title: 'CPU time, measured / target, worst of four' },
   'P7.block.bytes': { unit: 'ratio', goal: exactly(0.05), title: 'disk bytes, measured / target, worst way' },
   'P7.block.ops': {

@@ -21,7 +21,7 @@ PACKAGES=(
   clang llvm libbpf-dev gcc libc6-dev make git
   libglusterfs-dev liburcu-dev uuid-dev pkg-config # the translator
   # to prove: tests, the sample, benchmarks
-  busybox-static iperf3 tcpdump arping iputils-ping ethtool curl e2fsprogs fio
+  busybox-static iperf3 tcpdump arping iputils-ping ethtool curl e2fsprogs fio attr
   qemu-system-x86 # a second kernel
 )
 

@@ -1,4 +1,4 @@
-/** P10: what netd and tagqueue of a node weigh together, with endpoints attached and nothing to do. */
+/** P10: what netd, tagqueue and storaged of a node weigh together, with endpoints attached and nothing to do. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLab, type Lab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
@@ -17,7 +17,7 @@ const ENDPOINTS = 64;
 /** What an idle Node gives back, it has given back by then. */
 const IDLE_MS = 10_000;
 const MEGABYTE = 1e6;
-const COUNTED = ['netd', 'tagqueue'];
+const COUNTED = ['netd', 'tagqueue', 'storaged'];
 const TENANT = 'blue';
 
 export async function measureMemory(context: SuiteContext): Promise<Measurement[]> {

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import type { LastingPlan } from '../../linux/lasting-namespaces.ts';
 import type { Ipv4 } from '../../model/addresses.ts';
+import { BRICK_PORTS } from '../../model/gluster-ports.ts';
 
 /** Of a machine that stands alone, on the loopback interface of a network namespace with nothing else (RFC 3927: never routed). */
 export const PRIVATE_ADDRESS = '169.254.24.7' as Ipv4;
@@ -107,8 +108,6 @@ export const NAME_FILES: Readonly<Record<string, string>> = {
   'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n',
 };
 
-/** First and last port of bricks: the only ones beside `MANAGEMENT_PORT` that Gluster listens at (glusterd.vol). */
-export const BRICK_PORTS = [49_152, 60_999] as const;
 export const MANAGEMENT_PORT = 24_007;
 
 /**
@@ -128,8 +127,8 @@ export function volfileText(address: Ipv4): string {
     'transport.socket.read-fail-log': 'off',
     'ping-timeout': 10,
     'event-threads': 1,
-    'base-port': BRICK_PORTS[0],
-    'max-port': BRICK_PORTS[1],
+    'base-port': BRICK_PORTS.first,
+    'max-port': BRICK_PORTS.last,
   };
   const lines = Object.entries(options).map(([name, value]) => `    option ${name} ${value}\n`);
   return `volume management\n    type mgmt/glusterd\n${lines.join('')}end-volume\n`;
