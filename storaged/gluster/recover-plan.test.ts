@@ -14,7 +14,7 @@ interface Shown extends Partial<Omit<Entry, 'accuses'>> {
 function entry(path: string, { data = [], metadata = [], entry: names = [], ...rest }: Shown = {}): Entry {
   const accused = new Set([...data, ...metadata, ...names]);
   return {
-    ...{ path, kind: 'file', bytes: 10, gfid: GFID, pointer: false, sharding: null, ...rest },
+    ...{ path, kind: 'file', bytes: 10, gfid: GFID, dirty: false, pointer: false, sharding: null, ...rest },
     accuses: new Map(
       [...accused].map((index): [number, Accusation] => [
         index,
@@ -68,6 +68,19 @@ describe('planRecovery', () => {
     expect(refused).toEqual([
       { path: 'f', why: expect.stringContaining('on brick 0, lacks what brick 2 knows of') },
     ]);
+  });
+
+  it('names a file whose only copy at hand may have missed a write that an arbiter saw begin', () => {
+    const arbiter = (shown: Shown): Entry => entry('f', { bytes: 0, dirty: true, ...shown });
+    expect(planRecovery(set(null, [entry('f', { dirty: true })], [arbiter({})])).refused).toEqual([
+      { path: 'f', why: expect.stringMatching(/^brick 2 saw .* what brick 0 holds, .* may be newer/) },
+    ]);
+    for (const decided of [
+      set([entry('f')], [entry('f')], [arbiter({})]),
+      set([entry('f', { data: [1] })], null, [arbiter({ data: [1] })]),
+      set(null, [entry('f', { dirty: true })], [arbiter({ dirty: false })]),
+    ])
+      expect(filesOf(decided)).toHaveLength(1);
   });
 
   it('names a file of which only the arbiter is at hand', () => {

@@ -14,6 +14,8 @@ export interface Entry {
   readonly gfid: string;
   /** By the number of the accused brick. */
   readonly accuses: ReadonlyMap<number, Accusation>;
+  /** Writing to its data had begun, and nothing was noted of its end: who missed it is not known yet. */
+  readonly dirty: boolean;
   /** Where DHT keeps a name of a file that lies elsewhere. */
   readonly pointer: boolean;
   /** Of a file that is spread: bytes of a shard, and of the whole. */
@@ -135,7 +137,13 @@ function decideSet(set: readonly BrickCopy[], notes: string[]): ReadonlyMap<stri
   for (const path of [...names].sort()) {
     const found = named(path, here, notes);
     if (!found.every(({ entry }) => entry.pointer))
-      choices.set(path, choose(found.filter(({ entry }) => !entry.pointer)));
+      choices.set(
+        path,
+        choose(
+          found.filter(({ entry }) => !entry.pointer),
+          set,
+        ),
+      );
   }
   return choices;
 }
@@ -167,7 +175,7 @@ function isAccused(brick: BrickCopy, by: readonly Found[], of: keyof Accusation)
   return by.some((one) => one.brick !== brick && one.entry.accuses.get(brick.index)?.[of] === true);
 }
 
-function choose(found: readonly Found[]): Choice {
+function choose(found: readonly Found[], set: readonly BrickCopy[]): Choice {
   const [first] = found;
   if (first === undefined) return { why: 'nobody has it' };
   if (found.some(({ entry }) => entry.gfid !== first.entry.gfid || entry.kind !== first.entry.kind))
@@ -189,7 +197,24 @@ function choose(found: readonly Found[]): Choice {
     };
   if (right.some(({ entry }) => entry.bytes !== best.entry.bytes))
     return { why: 'copies have different sizes, and none is said to be old' };
+  const unseen = missed(best, found, set);
+  if (unseen !== null) return { why: unseen };
   return { found: best, also: right.slice(1).map(({ brick }) => brick.index), total: sized };
+}
+
+/**
+ * Writers do not wait for the note on a brick that was away when they began: AFR makes it up to a second after the last
+ * write, and a shard's not even at fsync(2). Until then another brick being dirty, an arbiter mostly, is all that tells of
+ * it. Copies at hand are compared; one that is not at hand may hold what none of these does.
+ */
+function missed(best: Found, found: readonly Found[], set: readonly BrickCopy[]): string | null {
+  const witness = found.find(({ brick, entry }) => brick !== best.brick && entry.dirty);
+  const other = set.find(
+    (brick) => !(brick.arbiter || brick.entries !== null || isAccused(brick, found, 'data')),
+  );
+  return witness === undefined || other === undefined
+    ? null
+    : `brick ${witness.brick.index} saw writing begin whose end nobody noted: what brick ${other.index} holds, which is not at hand, may be newer`;
 }
 
 function accusers(found: readonly Found[], copies: readonly Found[]): string {

@@ -136,10 +136,15 @@ export function entryOf(volume: string, { path: name, kind, bytes, xattrs }: Tre
   );
   return {
     ...{ path: name, kind, bytes, accuses: new Map(accuses) },
+    dirty: isDirty(xattrs.get('trusted.afr.dirty')),
     gfid: xattrs.get('trusted.gfid')?.toString('hex') ?? '',
     pointer: xattrs.has('trusted.glusterfs.dht.linkto'),
     sharding: shardingOf(xattrs),
   };
+}
+
+function isDirty(value: Buffer | undefined): boolean {
+  return value !== undefined && value.length >= 12 && value.readUInt32BE(0) !== 0;
 }
 
 function shardingOf(xattrs: TreeEntry['xattrs']): Entry['sharding'] {
@@ -176,10 +181,8 @@ async function* make(
     yield { files, bytes };
   }
   for (const finish of directories.reverse()) finish();
-  const differing = [...gone].map((name) => ({
-    path: name,
-    why: 'copies differ, and none is said to be old',
-  }));
+  const why = 'copies differ, and none is said to be old';
+  const differing = [...gone].map((name) => ({ path: name, why }));
   return { files, bytes, refused: [...plan.refused, ...differing], notes: plan.notes };
 }
 

@@ -59,17 +59,18 @@ beforeAll(async () => {
     at,
   );
   seen = await a.sh(LOOK, at);
+  bricks = places.map(({ node, name }, index) => ({
+    arbiter: index % 3 === 2,
+    set: Math.floor(index / 3),
+    directory: `/proc/${holderOf(node)}/root${node.daemon.brickRoot}/${name}/data`,
+  }));
+  await everythingNoted(bricks.filter((_, index) => places[index]?.node !== b));
   await a.unmount(at);
   // All of Gluster dies on all nodes at once; the file systems stay.
   for (const { sh } of lab.nodes)
     await sh(
       'kill -9 $(pidof glusterd glusterfs glusterfsd | tr " " "\\n" | while read p; do [ "$(readlink /proc/$p/ns/mnt)" != "$(readlink /proc/self/ns/mnt)" ] || echo $p; done)',
     ).catch(() => undefined);
-  bricks = places.map(({ node, name }, index) => ({
-    arbiter: index % 3 === 2,
-    set: Math.floor(index / 3),
-    directory: `/proc/${holderOf(node)}/root${node.daemon.brickRoot}/${name}/data`,
-  }));
   marks = await marksOnBricks();
 }, 90_000);
 
@@ -81,6 +82,15 @@ afterAll(async () => {
 function holderOf({ daemon }: GlusterNode): number {
   const file = daemon.brickRoot.replace(/bricks$/, 'namespaces.json');
   return (JSON.parse(readFileSync(file, 'utf8')) as { pid: number }).pid;
+}
+
+/** What a brick missed that was away is noted on the others up to a second after the last write. */
+function everythingNoted(written: readonly RecoveryBrick[]): Promise<string> {
+  const wait = `for n in $(seq 100); do
+    getfattr -R -h -d -m '^trusted.afr.dirty$' -e hex --absolute-names "$@" | grep -q 'dirty=0x.*[1-9a-f]' || exit 0
+    sleep 0.1
+  done; echo 'files are still dirty' >&2; exit 1`;
+  return runOk(['sh', '-c', wait, 'sh', ...written.flatMap(({ directory }) => directory ?? [])]);
 }
 
 /** Names, sizes, and when each file or its attributes were last changed. */
