@@ -24,7 +24,7 @@ const EVERY_VOLUME: Readonly<Record<string, string>> = {
   'server.keepalive-time': String(PING_TIMEOUT_S),
   'server.keepalive-interval': '1',
   'server.keepalive-count': '5',
-  'storage.health-check-interval': '5',
+  'storage.health-check-interval': '0',
   'performance.write-behind': 'off',
   'performance.strict-o-direct': 'on',
   'performance.quick-read': 'off',

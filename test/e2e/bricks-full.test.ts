@@ -131,6 +131,16 @@ describe('a volume on bricks of a fixed size', () => {
     expect(written).toBeGreaterThan(SIZE - SETS * SHARD_BYTES);
   });
 
+  it('keeps all its bricks while it is full', async () => {
+    const { cluster } = clients[0]!.node;
+    // Longer than it would take Gluster's own check, were it on: it takes a full disk for a broken one.
+    const enough = performance.now() + 6_000;
+    await until('time for a check has passed', async () => {
+      expect((await cluster.status(NAME)).filter(({ online }) => !online)).toEqual([]);
+      return performance.now() > enough;
+    });
+  });
+
   it('can be emptied when it is full', async () => {
     const { node, at } = clients[0]!;
     // As storaged does it every second: what is full is given the last of its room.
