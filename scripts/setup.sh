@@ -47,7 +47,10 @@ main() {
   warm_cache
 
   local summary='nothing to change'
-  if ((${#changed[@]})); then summary="changed: ${changed[*]}"; fi
+  if ((${#changed[@]})); then
+    summary="changed: ${changed[*]}"
+    sync # else whoever comes next waits seconds for each of its own writes
+  fi
   say set-up "$summary, $(elapsed)"
 }
 

@@ -135,6 +135,20 @@ describe('the keeper of limits', () => {
     expect(group()).toEqual(before);
   });
 
+  it('writes down what a clock that has jumped says before it acts on it: that clock may go back', async () => {
+    const before = { ...group() };
+    node.open(aSwitch('first', { cpu: { do: 'set', value: 4 } }, { until: NOON + 60_000 }));
+    await node.round();
+    node.pass(1_000, 3_600_000);
+    await node.keeper.look();
+    await node.keeper.settle(false);
+    expect(group()).toEqual(before);
+    node.pass(1, -3_600_000);
+    await node.restart();
+    await node.round();
+    expect(group()).toEqual(before);
+  });
+
   it('repairs what somebody else has changed, counts it and says so', async () => {
     node.kernel.makeGroup(C1, { ...RUNTIME, pids: 7 });
     node.kernel.rates = { ports: [], tenants: [] };

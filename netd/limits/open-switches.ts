@@ -11,10 +11,13 @@ const WINDOWS = 'limits/windows/';
 /** What a reboot may cost of an open switch's time. */
 const CHECKPOINT_MS = 10_000;
 
+/** Two clocks that nobody has moved agree within this. */
+const CLOCKS_AGREE_MS = 1_000;
+
 export interface OpenSwitches {
   /**
-   * Looks at the clocks. What opens is written down before it is told, so that no limit is changed for a window that a
-   * restart would not know of. What ends is told at once, whatever the disk does: a restart would find it over as well.
+   * Looks at the clocks. What a restart could not find out by itself is written down before it is told: a window that
+   * opens, and one that only a clock that has jumped says is over. What else ends is told at once, whatever the disk does.
    */
   look(switches: Iterable<Switch>): Promise<SwitchTimes>;
   /** Writes down what was only told so far; when limits are brought to it, there is time for a slow disk. */
@@ -75,8 +78,9 @@ export async function openSwitches(store: Store, clock: Clock, log: Log): Promis
       const { next, changed } = stepAll(all.values(), kept, now, due);
       if (changed.size > 0) writtenAt = now.boot;
       for (const [id, value] of changed) unwritten.set(id, value);
-      const opens = [...changed].some(([id, value]) => !isKnown(id, value));
-      const written = opens && (await write());
+      const isNews = ([id, value]: [SwitchId, KeptWindow]): boolean =>
+        !isKnown(id, value) || (value.over && value.left > CLOCKS_AGREE_MS);
+      const written = [...changed].some(isNews) && (await write());
       for (const [id, value] of next) if (written || isKnown(id, value)) kept.set(id, value);
       return timesOf(all, kept, now);
     },

@@ -11,6 +11,7 @@ import { startDaemon } from '../../linux/process.ts';
 import type { Ipv4 } from '../../model/addresses.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { VolumeShown } from '../../model/volume-request.ts';
+import { shellImage } from '../runtimes/images.ts';
 import { until } from '../runtimes/until.ts';
 import { line } from './attack.ts';
 
@@ -61,7 +62,7 @@ beforeAll(async () => {
   const words = ['--tenant', 'blue', '--size', '1GiB', '--thin', '--json'];
   const [made] = await Promise.all([
     sluice('volume', 'create', 'shared', ...words),
-    podman.load(path.join(ROOT, 'build/sample-image.tar')),
+    shellImage().then(({ archive }) => podman.load(archive)),
   ]);
   volume = (JSON.parse(made) as VolumeShown).volume.id;
   storaged = localClient(`${lab.node('a').runDir}/storaged.sock`);
