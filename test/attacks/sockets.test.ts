@@ -112,7 +112,7 @@ describe('A13: sockets and files', () => {
         sockets.length,
         sockets.length - reached.length,
       );
-      expect(sockets).toHaveLength(5);
+      expect(sockets).toHaveLength(7);
       expect(reached).toEqual([]);
     } finally {
       rmSync(scratch, { recursive: true });
