@@ -23,6 +23,8 @@ const LOOPBACK = '127.0.0.1' as Ipv4;
 const METADATA = '169.254.169.254' as Ipv4;
 /** A connection that is dropped gives no sign: this long is waited for one. */
 const SILENT_MS = 400;
+/** One that is to be answered may take longer: a control that fails says nothing of the fence. */
+const ANSWERS_MS = 2_000;
 
 export function hostUnreachable(stage: Stage): Promise<Check>[] {
   return [stage.blue[0], stage.red].map((from) => {
@@ -59,7 +61,7 @@ async function tryHost(stage: Stage, from: LocalActor): Promise<Finding> {
 
 /** The means must work: the host's listener answers the host itself, and the container can connect to somebody. */
 async function controls(stage: Stage, from: LocalActor, listener: Destination): Promise<string | undefined> {
-  const own = await askTcp(stage.netns, listener, '?', SILENT_MS);
+  const own = await askTcp(stage.netns, listener, '?', ANSWERS_MS);
   if (own.state !== 'answered') return `the host cannot reach its own listener: ${own.state}`;
   const friend = stage.blue.find((actor) => actor !== from) ?? stage.blue[1];
   const rightful = from === stage.red ? stage.blue[0] : from;
@@ -68,7 +70,7 @@ async function controls(stage: Stage, from: LocalActor, listener: Destination): 
     rightful.netns,
     { address: nicOn(friend, 'internal').address, port: there.port },
     '?',
-    SILENT_MS * 5,
+    ANSWERS_MS,
   );
   return outcome.state === 'answered'
     ? undefined
