@@ -59,7 +59,7 @@ build/pause: test/images/pause.c Makefile
 	@gcc $(CPPFLAGS) $(TRANSLATOR_CFLAGS) -shared $(filter %.c,$^) -o $@ -lglusterfs -pthread -Wl,-z,nodelete,-z,relro,-z,now,-z,noexecstack,-z,defs
 	@echo $@
 
-build/translator-test: $(TRANSLATOR_PURE) $(TRANSLATOR)/test.c $(wildcard $(TRANSLATOR)/*.h) Makefile
+build/translator-test: $(TRANSLATOR_PURE) $(wildcard $(TRANSLATOR)/test/*.c $(TRANSLATOR)/test/*.h $(TRANSLATOR)/*.h) Makefile
 	@mkdir -p $(@D)
 	@gcc $(PROGRAM_CFLAGS) $(filter %.c,$^) -o $@ -pthread
 	@echo $@
