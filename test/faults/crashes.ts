@@ -106,3 +106,17 @@ export async function expectConsistent(lab: Lab): Promise<void> {
 export function report(fault: string, tried: number, survived: number, more = ''): void {
   process.stdout.write(`  ${fault.padEnd(34)} tried ${tried}, survived ${survived}${more && `; ${more}`}\n`);
 }
+
+/** What a daemon says once it is there again. @param ask  asked again until it answers so, for 15 s at most */
+export async function answered<T>(
+  ask: () => Promise<T>,
+  holds: (answer: T) => boolean = () => true,
+): Promise<T> {
+  const end = performance.now() + 15_000;
+  for (;;) {
+    const answer = await ask().catch((error: unknown) => error as Error);
+    if (!(answer instanceof Error) && holds(answer)) return answer;
+    if (performance.now() > end) throw new Error('it did not come about', { cause: answer });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

@@ -10,6 +10,7 @@ import type { NodeName } from '../../model/names.ts';
 import type { SwitchListed, SwitchShown } from '../../model/switch-request.ts';
 import { uplink } from '../server-world.ts';
 import { ReportingNode } from '../support/reporting-node.ts';
+import { answered } from './crashes.ts';
 
 let directory: string;
 let client: ApiClient;
@@ -25,20 +26,9 @@ const env = (): NodeJS.ProcessEnv => ({
 const dieAt = (point: string): void => writeFileSync(path.join(directory, 'die'), point);
 const sluice = (...args: string[]): Promise<Outcome> => run([thisCheckout().sluice, ...args], { env: env() });
 
-/** @param ask  asked again until it holds, for 15 s at most */
-async function until<T>(ask: () => Promise<T>, holds: (answer: T) => boolean = () => true): Promise<T> {
-  const end = performance.now() + 15_000;
-  for (;;) {
-    const answer = await ask().catch((error: unknown) => error as Error);
-    if (!(answer instanceof Error) && holds(answer)) return answer;
-    if (performance.now() > end) throw new Error('it did not come about', { cause: answer });
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 async function start(): Promise<void> {
   daemon = await startDaemon([thisCheckout().sluice, 'server'], { env: env() });
-  await until(() => client.request('GET', '/v1/status'));
+  await answered(() => client.request('GET', '/v1/status'));
   node = new ReportingNode(client, 'a', Date.now, [
     { tenant: 'blue', name: 'web', limits: { cpu: 1 } },
     { tenant: 'red', name: 'batch', limits: { cpu: 1 } },
@@ -105,7 +95,7 @@ describe('a server killed in the midst of switches', () => {
     await open(1_000);
     await killed();
     await start();
-    await until(list, (left) => left.length === 0);
+    await answered(list, (left) => left.length === 0);
     const history = await list('?all=1');
     expect(history.map(({ phase }) => phase)).toEqual(['ended', 'ended']);
     const named = (await endings()).join();
@@ -116,12 +106,12 @@ describe('a server killed in the midst of switches', () => {
     const { switch: one } = (await open(1_000)) as SwitchShown;
     process.kill(daemon.id.pid, 'SIGKILL');
     await killed();
-    await until(
+    await answered(
       () => Promise.resolve(Date.now()),
       (now) => now > one.until,
     );
     await start();
-    await until(list, (left) => left.length === 0);
+    await answered(list, (left) => left.length === 0);
     expect(await list('?all=1')).toMatchObject([{ id: one.id, phase: 'ended' }]);
   });
 });

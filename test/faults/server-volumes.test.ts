@@ -10,7 +10,7 @@ import type { NodeName } from '../../model/names.ts';
 import type { VolumeShown } from '../../model/volume-request.ts';
 import { uplink } from '../server-world.ts';
 import { GIB, StorageFabric, StorageNode } from '../support/storage-node.ts';
-import { report as line } from './crashes.ts';
+import { answered, report as line } from './crashes.ts';
 
 const NAMES = ['a', 'b', 'c'];
 const WISH = { tenant: 'blue', name: 'shared', sizeBytes: 10 * GIB };
@@ -27,20 +27,9 @@ const env = (): NodeJS.ProcessEnv => ({
   SLUICE_FAIL_POINTS: path.join(directory, 'die'),
 });
 
-/** @param ask  asked again until it holds, for 15 s at most */
-async function until<T>(ask: () => Promise<T>, holds: (answer: T) => boolean = () => true): Promise<T> {
-  const end = performance.now() + 15_000;
-  for (;;) {
-    const answer = await ask().catch((error: unknown) => error as Error);
-    if (!(answer instanceof Error) && holds(answer)) return answer;
-    if (performance.now() > end) throw new Error('it did not come about', { cause: answer });
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 async function start(): Promise<void> {
   daemon = await startDaemon([thisCheckout().sluice, 'server'], { env: env() });
-  await until(() => client.request('GET', '/v1/status'));
+  await answered(() => client.request('GET', '/v1/status'));
 }
 
 /** A daemon follows again when its server is back, and goes on with what it has. */
@@ -61,7 +50,7 @@ const theOne = async (): Promise<VolumeShown> => {
 };
 const bricks = (): unknown[] => nodes.flatMap((node) => node.bricks);
 const nothingLeft = async (): Promise<void> => {
-  await until(volumes, (all) => all.length === 0);
+  await answered(volumes, (all) => all.length === 0);
   expect(bricks()).toEqual([]);
 };
 
@@ -76,7 +65,7 @@ interface Death {
 }
 
 const ready = async (): Promise<void> => {
-  await until(theOne, ({ volume, settled }) => volume.phase === 'ready' && settled);
+  await answered(theOne, ({ volume, settled }) => volume.phase === 'ready' && settled);
   expect(bricks()).toHaveLength(6);
 };
 const made = async (): Promise<VolumeShown> => (await create()) as VolumeShown;
@@ -105,7 +94,7 @@ const DEATHS: readonly Death[] = [
     point: 'volume:deleted',
     act: deleteKept,
     after: async () => {
-      const { volume } = await until(theOne, ({ settled }) => settled);
+      const { volume } = await answered(theOne, ({ settled }) => settled);
       expect([volume.phase, volume.removeAt === null]).toEqual(['deleted', false]);
       await client.request('POST', `/v1/volumes/${volume.id}/undelete?waitMs=5000`);
       await ready();
@@ -125,7 +114,7 @@ const DEATHS: readonly Death[] = [
 
 async function grownTo(gib: number): Promise<void> {
   const isSo = ({ volume, settled }: VolumeShown): boolean => settled && volume.sizeBytes === gib * GIB;
-  await until(theOne, isSo);
+  await answered(theOne, isSo);
   await ready();
 }
 
