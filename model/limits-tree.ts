@@ -4,15 +4,10 @@
  */
 import * as z from 'zod';
 import { LIMIT_FIELDS, LIMIT_UNITS, LimitField, type Limits, type LimitValue } from './limits.ts';
-import { limitProblem, printLimit, readLimit } from './quantity.ts';
+import { limitProblem, readLimit } from './quantity.ts';
 
 /** The key of a group's own value, where it has fields beside it. */
 const OWN = 'limit';
-
-/** Words, and groups of them. */
-export interface LimitsTree {
-  readonly [key: string]: string | number | LimitsTree;
-}
 
 interface Fault {
   readonly path: readonly string[];
@@ -44,18 +39,6 @@ export function fieldsOf(limits: Limits): [LimitField, LimitValue][] {
   });
 }
 
-/** What {@link LimitsWords} reads back as the same limits. */
-export function limitsTree(limits: Limits): LimitsTree {
-  const root: Branch = {};
-  for (const [field, value] of fieldsOf(limits)) {
-    const parts = field.split('.');
-    const last = parts.pop() ?? field;
-    // A group's own value comes before its fields in the table, so that nothing is there yet.
-    parts.reduce((branch, part) => branchAt(branch, part), root)[last] = wordOf(field, value);
-  }
-  return root;
-}
-
 /**
  * The field, or all limits of the group, that a name stands for; empty when it is the name of neither. A weight limits
  * nothing, and is meant only by its own name.
@@ -81,26 +64,6 @@ const GROUPS = [
     }),
   ),
 ];
-
-interface Branch {
-  [key: string]: string | number | Branch;
-}
-
-function branchAt(branch: Branch, part: string): Branch {
-  const there = branch[part];
-  if (typeof there === 'object') return there;
-  const made: Branch = there === undefined ? {} : { [OWN]: there };
-  branch[part] = made;
-  return made;
-}
-
-/** Plain counts as numbers, so that YAML shows them without quotes. */
-function wordOf(field: LimitField, value: LimitValue): string | number {
-  const text = printLimit(field, value);
-  return PLAIN.has(LIMIT_UNITS[field]) && typeof value === 'number' ? value : text;
-}
-
-const PLAIN: ReadonlySet<string> = new Set(['cores', 'count', 'opsPerSecond', 'weight']);
 
 function flatten(tree: Readonly<Record<string, unknown>>): { limits: Limits; faults: Fault[] } {
   const limits: { [F in LimitField]?: LimitValue } = {};
