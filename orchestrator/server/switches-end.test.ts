@@ -88,11 +88,12 @@ describe('a switch ends', () => {
 
 describe('windows that come back', () => {
   it('are open in between, and the server knows when', async () => {
-    const midnight = Math.ceil(world.now / (24 * HOUR)) * 24 * HOUR;
+    const midnight = (Math.ceil(world.now / (24 * HOUR)) + 1) * 24 * HOUR;
+    world.now = midnight - 12 * HOUR;
     const wish = { forMs: 3 * 24 * HOUR, repeat: { cron: '0 2 * * *', forMs: HOUR, zone: 'UTC' } };
     const { switch: one, phase, next } = await open(wish);
     const second = midnight + 2 * HOUR;
-    if (phase === 'waiting') expect(next).toEqual({ what: 'opens', at: second });
+    expect([phase, next]).toEqual(['waiting', { what: 'opens', at: second }]);
     world.now = second + 1;
     expect(await show(one.id, 0)).toMatchObject({
       phase: 'open',
