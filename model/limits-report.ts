@@ -17,7 +17,7 @@ export const Shortfall = z.strictObject({
 });
 export type Shortfall = z.infer<typeof Shortfall>;
 
-/** What has befallen a container's limits: changed by somebody else and repaired, or its memory was not enough. */
+/** What has befallen limits: changed by somebody else and repaired, or a container's memory was not enough. */
 export const LimitEvent = z.strictObject({
   /** Unix ms. */
   at: z.number(),
@@ -28,7 +28,7 @@ export const LimitEvent = z.strictObject({
 });
 export type LimitEvent = z.infer<typeof LimitEvent>;
 
-/** How many events of one container are kept. */
+/** How many events of one container, or of one tenant's share, are kept. */
 export const EVENTS_KEPT = 8;
 
 /** One container: applied where `shortfalls` is empty, else partly. */
@@ -53,6 +53,8 @@ export const TenantShare = z.strictObject({
   effective: Values,
   switches: z.array(SwitchId),
   shortfalls: z.array(Shortfall),
+  /** The last ones, oldest first. */
+  events: z.array(LimitEvent).max(EVENTS_KEPT).default([]),
 });
 export type TenantShare = z.infer<typeof TenantShare>;
 

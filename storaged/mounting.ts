@@ -40,9 +40,10 @@ export async function mountVolume(world: MountingWorld, request: MountRequest): 
   await requireAccess(world, request);
   const now = readyVolume(world, request);
   const { keeper, shares } = await world.parts.mounts();
-  // What all mounts share holds before the first of them can draw from it.
+  // What all mounts share holds before the first of them can draw from it; from then on netd holds the tenant's.
   await shares.set({ volume: now.id }, now.nodeLimits);
-  await shares.set({ tenant: now.tenant }, shareOf(world, now));
+  const isFirst = keeper.mounts().every(({ tenant }) => tenant !== now.tenant);
+  if (isFirst) await shares.set({ tenant: now.tenant }, shareOf(world, now));
   const mount = await keeper.mount({
     ...request,
     tenant: now.tenant,

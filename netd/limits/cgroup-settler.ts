@@ -108,7 +108,7 @@ export class CgroupSettler {
     const statistics = await cgroups.statistics(group);
     Object.assign(state, { held, statistics, readAt: now() });
     for (const field of before.held === undefined ? [] : differences(before.held, held))
-      events.drifted(key, field, before.held?.[field] ?? null, held[field] ?? null);
+      events.drifted({ container: key }, field, before.held?.[field] ?? null, held[field] ?? null);
     const kills = statistics.oomKills - (before.statistics?.oomKills ?? statistics.oomKills);
     if (kills > 0) events.killed(key, kills);
   }

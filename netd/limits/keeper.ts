@@ -90,13 +90,14 @@ export class LimitsKeeper {
     this.volumes = new VolumeSettler({
       ...{ volumes: world.volumes, log, now, late: world.late },
       drifted: ({ container }, field, was, is) =>
-        this.#events.drifted(this.#keyOf(container) ?? container, field, was, is),
+        this.#events.drifted({ container: this.#keyOf(container) ?? container }, field, was, is),
+      shareDrifted: (tenant, field, was, is) => this.#events.drifted({ tenant }, `tenant.${field}`, was, is),
     });
     this.rates = new RateSettler({
       ...{ rates: world.rates, now },
       drifted: (hostIf, field, was, is) => {
         const key = this.#ownerOf(hostIf);
-        if (key !== undefined) this.#events.drifted(key, field, was, is);
+        if (key !== undefined) this.#events.drifted({ container: key }, field, was, is);
       },
     });
   }
@@ -239,6 +240,10 @@ export class LimitsKeeper {
   shortfallsOfShare(tenant: TenantName): Shortfall[] {
     const { shortfalls = [] } = this.volumes.shareState(tenant) ?? {};
     return shortfalls.map((one) => ({ ...one, field: `tenant.${one.field}` as const }));
+  }
+
+  eventsOfShare(tenant: TenantName): LimitEvent[] {
+    return this.#events.ofShare(tenant);
   }
 
   /** Mounts of containers that are not attached: switches choose them by tenant, node and zone. */

@@ -90,5 +90,6 @@ function tenantShares(keeper: LimitsKeeper): TenantShare[] {
   return keeper.settledShares().map(({ tenant, effective }) => ({
     ...{ tenant, ...named(effective) },
     shortfalls: keeper.shortfallsOfShare(tenant),
+    events: keeper.eventsOfShare(tenant),
   }));
 }

@@ -81,7 +81,7 @@ function allLimits(keeper: LimitsKeeper): object {
   return {
     switches: open.map(({ id, name, until }) => ({ id, name, until, leftMs: left.get(id) })),
     containers: keeper.pictures().map((one) => shown(keeper, one, one.cgroup.held, rates)),
-    tenants: keeper.shares(),
+    tenants: keeper.shares().map((one) => ({ ...one, events: keeper.eventsOfShare(one.tenant) })),
     strangers: keeper.strangers().map(({ desired, mounts }) => ({
       subject: desired.subject,
       mounts: mounts.map((one) => shownMount(keeper, one)),

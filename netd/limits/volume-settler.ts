@@ -58,6 +58,8 @@ export interface VolumeSettlerParts {
   readonly volumes: VolumeKeeper;
   /** Somebody else has changed what a mount is held to. */
   drifted(mount: HeldMount, field: VolumeField, was: number | null, now: number | null): void;
+  /** The same of a tenant's mounts together. */
+  shareDrifted(tenant: TenantName, field: VolumeField, was: number | null, now: number | null): void;
   readonly log: Log;
   /** Unix ms. */
   readonly now: () => number;
@@ -127,8 +129,9 @@ export class VolumeSettler {
     }
     for (const { tenant, held } of read.shares) {
       const state = this.#shares.get(tenant);
-      if (state !== undefined && state.writes === writes.get(state) && !state.busy)
-        this.#seen(state, held, 0);
+      if (state === undefined || state.writes !== writes.get(state) || state.busy) continue;
+      if (!hasNew(read.mounts, tenant, this.#mounts)) this.#noteShareDrift(tenant, state.held, held);
+      this.#seen(state, held, 0);
     }
   }
 
@@ -156,6 +159,7 @@ export class VolumeSettler {
     const told = this.#parts.volumes.told();
     if (told === undefined || told === this.#told) return;
     this.#told = told;
+    const joined = new Set(told.mounts.filter(({ id }) => !this.#mounts.has(id)).map(({ tenant }) => tenant));
     keepOnly(this.#mounts, new Set(told.mounts.map(({ id }) => id)));
     keepOnly(this.#shares, new Set(told.mounts.map(({ tenant }) => tenant)));
     for (const { id, held, replaced } of told.mounts) {
@@ -169,8 +173,8 @@ export class VolumeSettler {
       const held = shares.get(tenant) ?? UNLIMITED_VOLUME;
       const state = this.#shares.get(tenant);
       if (state === undefined) this.#shares.set(tenant, this.#found(held, 0));
-      // storaged may give a tenant's next mount what its plan says, while a switch is open.
-      else if (!state.busy) this.#seen(state, held, 0);
+      // With the first mount storaged gives the tenant what its plan says, also while a switch is open.
+      else if (joined.has(tenant) && !state.busy) this.#seen(state, held, 0);
     }
   }
 
@@ -189,6 +193,11 @@ export class VolumeSettler {
     if (before === null || mount.held === null) return;
     for (const field of volumeDifferences(before, mount.held))
       this.#parts.drifted(mount, field, before[field], mount.held[field]);
+  }
+
+  #noteShareDrift(tenant: TenantName, before: VolumeRates | null, now: VolumeRates): void {
+    for (const field of before === null ? [] : volumeDifferences(before, now))
+      this.#parts.shareDrifted(tenant, field, before?.[field] ?? null, now[field]);
   }
 
   #mountTargets({ containers, strangers }: Desired, left: ReadonlySet<string>): Target[] {
@@ -272,6 +281,15 @@ export class VolumeSettler {
 
 function keepOnly(holders: Map<string, unknown>, keys: ReadonlySet<string>): void {
   for (const key of holders.keys()) if (!keys.has(key)) holders.delete(key);
+}
+
+/** Whether storaged has mounted something for the tenant of which it has not told yet: it sets the share then itself. */
+function hasNew(
+  mounts: readonly HeldMount[],
+  tenant: TenantName,
+  known: ReadonlyMap<string, Holder>,
+): boolean {
+  return mounts.some((mount) => mount.tenant === tenant && !known.has(mount.id));
 }
 
 /** Of a holder that cannot be asked only what is wanted is known. */

@@ -1,6 +1,6 @@
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Limits } from '../../model/limits.ts';
-import { UNLIMITED_VOLUME } from '../../model/mount-limits.ts';
+import { UNLIMITED_VOLUME, type VolumeRates } from '../../model/mount-limits.ts';
 import type { ContainerId, NodeName } from '../../model/names.ts';
 import { emptyPlan } from '../../model/plan.ts';
 import type { MountId } from '../../model/volume.ts';
@@ -25,7 +25,7 @@ beforeEach(async () => {
 });
 
 const held = (id = data): object | null => node.storaged.mounts.get(id)!.held;
-const rates = (limits: Limits): object => ({ ...UNLIMITED_VOLUME, ...limits });
+const rates = (limits: Partial<VolumeRates>): VolumeRates => ({ ...UNLIMITED_VOLUME, ...limits });
 const picture = () => node.keeper.pictures()[0]!;
 const plan = (container: Limits, share: Limits = {}): void =>
   node.plan({ ...emptyPlan(web.tenant), container, share });
@@ -255,12 +255,10 @@ describe('a tenant’s share of its mounts on a node', () => {
     await node.round();
     expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
     node.storaged.shares.set(web.tenant, UNLIMITED_VOLUME);
-    node.storaged.tell();
+    node.storaged.mount(2, C1);
     await node.round();
     expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
-    node.storaged.shares.set(web.tenant, UNLIMITED_VOLUME);
-    await node.round(true);
-    expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
+    expect(node.keeper.drifts()).toBe(0);
     node.storaged.isUp = false;
     plan({}, { 'tenant.volume.write': 10 * MB });
     await node.round();
@@ -277,6 +275,49 @@ describe('a tenant’s share of its mounts on a node', () => {
     await node.round();
     expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
     expect(node.keeper.shortfallsOfShare(web.tenant)).toEqual([]);
+  });
+});
+
+describe('a tenant’s share that somebody else has changed', () => {
+  const reports = () =>
+    createReports(node.keeper, 'a' as NodeName, () => ({ cpu: 1, memory: 1, uplink: null }));
+
+  it('is put back at the next full look, counted, and told to the server', async () => {
+    plan({}, { 'tenant.volume.write': 50 * MB });
+    await node.round();
+    node.storaged.shares.set(web.tenant, rates({ 'volume.write': 70 * MB, 'volume.readOps': 9 }));
+    node.storaged.tell();
+    await node.round();
+    await node.round(true);
+    expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
+    expect(node.keeper.drifts()).toBe(2);
+    expect(reports().next(true)[0]!.tenants).toEqual([
+      expect.objectContaining({
+        shortfalls: [],
+        events: [
+          expect.objectContaining({
+            ...{ what: 'drift', field: 'tenant.volume.write' },
+            text: 'tenant.volume.write was changed by somebody else, from 50000000 to 70000000',
+          }),
+          expect.objectContaining({ what: 'drift', field: 'tenant.volume.readOps' }),
+        ],
+      }),
+    ]);
+    expect(picture().events).toEqual([]);
+    await node.round(true);
+    expect(node.keeper.drifts()).toBe(2);
+  });
+
+  it('was not, when storaged has mounted something and has not told of it yet', async () => {
+    plan({}, { 'tenant.volume.write': 50 * MB });
+    await node.round();
+    const told = node.storaged.keeper.told();
+    node.storaged.mount(2, C1);
+    node.storaged.shares.set(web.tenant, UNLIMITED_VOLUME);
+    node.storaged.keeper.told = () => told;
+    await node.round(true);
+    expect(node.storaged.shares.get(web.tenant)).toEqual(rates({ 'volume.write': 50 * MB }));
+    expect(node.keeper.drifts()).toBe(0);
   });
 });
 

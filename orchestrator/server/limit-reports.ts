@@ -92,7 +92,7 @@ export class LimitReports {
 }
 
 function unlimited(tenant: TenantName): TenantShare {
-  return { tenant, base: {}, effective: {}, switches: [], shortfalls: [] };
+  return { tenant, base: {}, effective: {}, switches: [], shortfalls: [], events: [] };
 }
 
 /** As reports name those that are gone. */

@@ -36,7 +36,7 @@ function nodeWith(containers: ContainerLimits[], share: object = {}): LimitRepor
   const reports = new LimitReports(() => clock);
   const tenants = Object.entries(share).map(([tenant, base]) => ({
     ...{ tenant: tenant as TenantName, base: base as object, effective: base as object },
-    ...{ switches: [], shortfalls: [] },
+    ...{ switches: [], shortfalls: [], events: [] },
   }));
   reports.take({
     ...{

@@ -160,6 +160,7 @@ function nodeOf(
         effective: valuesOf(all) as TenantShare['effective'],
         switches: [],
         shortfalls: [],
+        events: [],
       },
     ];
   });
