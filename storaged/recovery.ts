@@ -18,13 +18,17 @@ import type { GlusterDaemon } from './contract.ts';
 import { markerOf, placeOf } from './gluster/namespaces.ts';
 import { type RecoveryBrick, type RecoveryResult, recovering } from './gluster/recover.ts';
 import { glusterDaemon, type PartsOptions, storagePlaces } from './open-parts.ts';
+import { refusalOf, type ServingWorld, servingOf } from './serving.ts';
 
 export interface RecoverPlaces
   extends Pick<PartsOptions, 'places' | 'address' | 'pool' | 'storage' | 'translator'> {
   readonly node: NodeName;
 }
 
-/** @param known  the volumes of the last known cluster */
+/**
+ * @param known  the volumes of the last known cluster
+ * @throws SluiceError `refused` while Gluster serves it, or bricks are missing; `not_found`, `conflict`, `storage_failed`
+ */
 export async function* recoverHere(
   options: RecoverPlaces,
   wish: RecoverWish,
@@ -43,6 +47,8 @@ export async function* recoverHere(
       'bricks cannot be mounted: there are no namespaces for them',
       'see the log',
     );
+  const world = { node: options.node, daemon, namespaces };
+  await refuseServed(volume, world, '');
   const taken: string[] = [];
   try {
     const bricks = await bricksOf(volume, wish, { options, daemon, namespaces, taken });
@@ -56,10 +62,17 @@ export async function* recoverHere(
     const work = recovering(request, signal);
     let step = await work.next();
     for (; !step.done; step = await work.next()) yield { progress: step.value };
+    await refuseServed(volume, world, `; it has begun to while it was read, so do not trust ${wish.to}`);
     yield { recovered: shown(step.value) };
   } finally {
     for (const point of taken) await run(insideLasting(namespaces, ['umount', point]));
   }
+}
+
+/** @throws SluiceError `refused` while somebody may write to the volume */
+async function refuseServed(volume: Volume, world: ServingWorld, more: string): Promise<void> {
+  const refusal = refusalOf(volume, await servingOf(volume, world));
+  if (refusal !== undefined) throw new SluiceError(refusal.code, refusal.message + more, refusal.hint);
 }
 
 function shown({

@@ -3,6 +3,7 @@
  * (`trusted.afr.VOLUME-client-N`: three counters for data, metadata, entries); shards lie apart from their file. What
  * these notes do not decide is not decided here either: it is named. Pure.
  */
+import { hasQuorum } from './quorum.ts';
 
 /** What one brick holds under one name. */
 export interface Entry {
@@ -78,11 +79,9 @@ interface Found {
 
 const SHARDS = '.shard';
 
-/** Whether what has been acknowledged is certainly on one of those at hand: the quorum `auto` (docs/gluster.md). */
+/** Whether what has been acknowledged is certainly on one of those at hand: it took a quorum. */
 export function isCertain(set: readonly BrickCopy[]): boolean {
-  const here = set.filter(({ entries }) => entries !== null);
-  if (here.length * 2 !== set.length) return here.length * 2 > set.length;
-  return here.includes(set[0] as BrickCopy);
+  return hasQuorum(set.map(({ entries }) => entries !== null));
 }
 
 export function planRecovery(bricks: readonly BrickCopy[]): RecoveryPlan {

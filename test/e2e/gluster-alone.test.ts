@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createLab } from '../../lab/lab.ts';
 import { isThere, makeScratchDirectory } from '../../linux/directories.ts';
-import { findLasting } from '../../linux/lasting-namespaces.ts';
+import { commandOf, findLasting, processesInMounts } from '../../linux/lasting-namespaces.ts';
 import { loopsInUse } from '../../linux/loop.ts';
 import { run, runOk } from '../../linux/process.ts';
 import { removeTree } from '../../linux/tree.ts';
@@ -21,6 +21,7 @@ import { markerOf, placeOf } from '../../storaged/gluster/namespaces.ts';
 import { volumeOptions } from '../../storaged/gluster/options.ts';
 import { glusterDaemon, storagePlaces } from '../../storaged/open-parts.ts';
 import { type RecoverPlaces, recoverHere } from '../../storaged/recovery.ts';
+import { until } from '../runtimes/until.ts';
 
 const BYTES = 400 * 2 ** 20;
 const id = 'v00000000a10e' as VolumeId;
@@ -76,15 +77,10 @@ const volumeOf = (): Volume => ({
   ...{ removeAt: null, createdAt: 0 },
 });
 
-async function recover(to: string, word: string): Promise<RecoverLine | undefined> {
+async function recover(to: string, word: string, from = places): Promise<RecoverLine | undefined> {
   let last: RecoverLine | undefined;
   const wish = { volume: word as VolumeId, to, acceptOld: false, bricks: {} };
-  for await (const line of recoverHere(
-    places,
-    wish,
-    new Map([[id, volumeOf()]]),
-    AbortSignal.timeout(30_000),
-  ))
+  for await (const line of recoverHere(from, wish, new Map([[id, volumeOf()]]), AbortSignal.timeout(30_000)))
     last = line;
   return last;
 }
@@ -149,6 +145,30 @@ describe('a machine that stands alone', () => {
     expect((await found())?.inode).toBe(namespaces?.inode);
     daemon = next;
   }, 20_000);
+
+  it('is not read from its bricks while Gluster serves it', async () => {
+    await expect(recover(`${scratch}/out`, 'shared')).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringMatching(/^Gluster serves volume shared/),
+    });
+    expect(isThere(`${scratch}/out`)).toBe(false);
+  });
+
+  it('nor when glusterd is dead and cannot be started, as long as the process of a brick lives', async () => {
+    await runOk(daemon.inside(['sh', '-c', 'kill -9 $(cat /run/glusterd.pid)']));
+    await until('glusterd is dead', () => !daemon.isAlive());
+    const object = `${scratch}/gone.so`;
+    const broken = { ...places, translator: { ...places.translator, object } };
+    const [server] = processesInMounts((await found())?.inode ?? 0).filter(
+      (id) => commandOf(id)[0]?.endsWith('glusterfsd') === true,
+    );
+    await expect(recover(`${scratch}/out`, 'shared', broken)).rejects.toMatchObject({
+      ...{ code: 'refused', message: expect.stringContaining('glusterd does not tell') },
+      hint: expect.stringMatching(`: kill ${server?.pid}$`),
+    });
+    await runOk(['kill', '-9', String(server?.pid)]);
+    expect(await recover(`${scratch}/killed`, 'shared', broken)).toMatchObject({ recovered: { files: 2 } });
+  }, 30_000);
 
   it('reads its files with all of Gluster dead and its bricks unmounted', async () => {
     await daemon.stop();
