@@ -34,7 +34,7 @@ import { type ReconcileMemory, reconcile } from './reconcile.ts';
 import { createReconciler } from './reconciler.ts';
 import { openRegistry } from './registry.ts';
 import { netdRoutes } from './server.ts';
-import { type Service, storageServices, tunnelServices } from './service-ports.ts';
+import { clusterServices, type Service } from './service-ports.ts';
 import { startViews } from './views.ts';
 import { startWatch } from './watch.ts';
 
@@ -61,8 +61,6 @@ export interface NetdOptions {
   readonly flowLimits: FlowLimits;
   /** Whether this node has an lxcfs. */
   readonly views: boolean;
-  /** Whether there may be volumes in the cluster, whose ports containers must not reach. */
-  readonly volumes: boolean;
   readonly checkpoint: Checkpoint;
   /** By which switches open and end. */
   readonly clock: Clock;
@@ -135,8 +133,7 @@ export async function runNetd(options: NetdOptions): Promise<RunningNetd> {
     trouble: () => trouble,
     services: () => [
       ...options.services,
-      ...tunnelServices(cluster.current(), { ...options, flows: plane.current()?.flows === true }),
-      ...(options.volumes ? storageServices(cluster.current()) : []),
+      ...clusterServices(cluster.current(), { ...options, flows: plane.current()?.flows === true }),
     ],
   };
   const reconciler = createReconciler(

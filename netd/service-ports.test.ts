@@ -3,7 +3,7 @@ import type { ClusterView } from '../model/cluster.ts';
 import type { PublishedPort } from '../model/endpoint.ts';
 import type { NodeName } from '../model/names.ts';
 import { NODE_B } from '../test/support/samples.ts';
-import { refuseServicePorts, storageServices, tunnelServices } from './service-ports.ts';
+import { clusterServices, refuseServicePorts, type Service } from './service-ports.ts';
 
 const OWN = '192.0.2.1' as Ipv4;
 const OTHER = '192.0.2.2' as Ipv4;
@@ -42,41 +42,41 @@ describe('refuseServicePorts', () => {
   });
 });
 
-describe('tunnelServices', () => {
-  const node = 'b' as NodeName;
-  const view = { nodes: new Map([[node, NODE_B]]) } as unknown as ClusterView;
-  const ports = (flows: boolean): number[] =>
-    tunnelServices(view, { node, vxlanPort: 4789, flows }).map(({ port: one }) => one);
-
-  it('are the tunnel, and with the gear flows the one beside it', () => {
-    expect(ports(false)).toEqual([4789]);
-    expect(ports(true)).toEqual([4789, 4790]);
-  });
-
-  it('are none as long as the node is not known', () => {
-    expect(tunnelServices(undefined, { node, vxlanPort: 4789, flows: true })).toEqual([]);
-  });
-});
-
-describe('storageServices', () => {
-  const nodes = new Map([[NODE_B.node, NODE_B]]);
+describe('clusterServices', () => {
+  const own = 'b' as NodeName;
   const volume = { bricks: [{ address: OTHER }, { address: OTHER }, { address: OWN }] };
   const view = (volumes: readonly object[]): ClusterView =>
-    ({ nodes, volumes: new Map(volumes.map((one, n) => [n, one])) }) as unknown as ClusterView;
+    ({
+      nodes: new Map([[own, NODE_B]]),
+      volumes: new Map(volumes.map((one, n) => [n, one])),
+    }) as unknown as ClusterView;
+  const services = (volumes: readonly object[], node = own, flows = false): Service[] =>
+    clusterServices(view(volumes), { node, vxlanPort: 4789, flows });
+  const tunnels = (all: readonly Service[]): number[] =>
+    all.filter(({ protocol }) => protocol === 'udp').map(({ port: one }) => one);
+  const glusterd: Service = {
+    ...{ protocol: 'tcp', address: NODE_B.uplinkAddress },
+    ...{ port: 24_007, lastPort: 24_008 },
+  };
+
+  it('are the tunnel, and with the gear flows the one beside it', () => {
+    expect(tunnels(services([]))).toEqual([4789]);
+    expect(tunnels(services([], own, true))).toEqual([4789, 4790]);
+  });
+
+  it('are no tunnel as long as the node is not known', () => {
+    expect(services([], 'new' as NodeName)).toEqual([glusterd]);
+  });
 
   it("are glusterd's port on every node, and those of bricks where there are bricks", () => {
-    const glusterd = { protocol: 'tcp', address: NODE_B.uplinkAddress, port: 24_007, lastPort: 24_008 };
-    expect(storageServices(view([]))).toEqual([glusterd]);
-    const bricks = [OTHER, OWN].map((address) => ({
-      protocol: 'tcp',
-      address,
-      port: 49_152,
-      lastPort: 60_999,
-    }));
-    expect(storageServices(view([volume]))).toEqual([glusterd, ...bricks]);
+    expect(services([]).slice(1)).toEqual([glusterd]);
+    const bricks = [OTHER, OWN].map(
+      (address): Service => ({ protocol: 'tcp', address, port: 49_152, lastPort: 60_999 }),
+    );
+    expect(services([volume]).slice(1)).toEqual([glusterd, ...bricks]);
   });
 
   it('are none as long as nothing is known', () => {
-    expect(storageServices(undefined)).toEqual([]);
+    expect(clusterServices(undefined, { node: own, vxlanPort: 4789, flows: true })).toEqual([]);
   });
 });

@@ -16,15 +16,20 @@ export interface Service {
   readonly lastPort?: number;
 }
 
+/** What tunnels depend on. */
+interface TunnelOptions {
+  readonly node: NodeName;
+  readonly vxlanPort: number;
+  readonly flows: boolean;
+}
+
+/** What nodes of the cluster have of services, besides the server. A node without volumes shuts others' all the same. */
+export function clusterServices(view: ClusterView | undefined, options: TunnelOptions): Service[] {
+  return [...tunnelServices(view, options), ...storageServices(view)];
+}
+
 /** The tunnels between nodes: whoever got their packets would read what other tenants send. Empty until the node is known. */
-export function tunnelServices(
-  view: ClusterView | undefined,
-  {
-    node,
-    vxlanPort,
-    flows,
-  }: { readonly node: NodeName; readonly vxlanPort: number; readonly flows: boolean },
-): Service[] {
+function tunnelServices(view: ClusterView | undefined, { node, vxlanPort, flows }: TunnelOptions): Service[] {
   const address = view?.nodes.get(node)?.uplinkAddress;
   if (address === undefined) return [];
   const ports = flows ? [vxlanPort, flowPort(vxlanPort)] : [vxlanPort];
@@ -35,7 +40,7 @@ export function tunnelServices(
  * Gluster's ports: glusterd's on every node, because any may become a storage node; those of bricks where volumes have
  * some. Containers get to volumes by mounts alone (docs/decisions/0060-storaged.md).
  */
-export function storageServices(view: Pick<ClusterView, 'nodes' | 'volumes'> | undefined): Service[] {
+function storageServices(view: Pick<ClusterView, 'nodes' | 'volumes'> | undefined): Service[] {
   if (view === undefined) return [];
   const nodes = [...view.nodes.values()].map(({ uplinkAddress }) => uplinkAddress);
   const bricks = [...view.volumes.values()].flatMap((volume) => volume.bricks.map(({ address }) => address));

@@ -36,7 +36,6 @@ export function netd(args: readonly string[]): Promise<number> {
         newPerSecond: config.network.newFlowsPerSecond,
       },
       views: config.views.lxcfs === 'on',
-      volumes: config.storage.volumes !== 'off',
       cooldownMs: config.network.addressCooldownSeconds * 1_000,
       clock: clockOf(process.env['SLUICE_CLOCK_SHIFT']),
       checkpoint: failPoints(process.env['SLUICE_FAIL_POINTS']),
