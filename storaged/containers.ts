@@ -3,6 +3,7 @@ import * as z from 'zod';
 import type { ApiClient } from '../linux/api-client.ts';
 import { readTextIfThere, writeAtomically } from '../linux/files.ts';
 import { identify, isAlive, type ProcessId } from '../linux/process.ts';
+import { SluiceError } from '../model/errors.ts';
 import { ContainerId, TenantName } from '../model/names.ts';
 import type { MountId } from '../model/volume.ts';
 import type { Mount } from './contract.ts';
@@ -17,12 +18,19 @@ const Kept = z.object({
 
 /** The oldest are forgotten: whoever has a mount was seen later than so many others. */
 const SEEN_KEPT = 10_000;
+/** No process has begun then. */
+const NEVER = -1;
 
 export interface Containers {
-  /** @returns undefined where netd knows no such container (yet), or is away */
+  /**
+   * @returns undefined where netd knows no such container (yet)
+   * @throws SluiceError `not_ready` when netd is away, and has not told of it before: it may be another tenant's
+   */
   tenantOf(container: ContainerId): Promise<TenantName | undefined>;
   /** A mount in a running container ends with this process. */
   mountedInto(mount: MountId, pid: number): void;
+  /** The mount has ended. */
+  unmounted(mount: MountId): void;
   /** @returns who still lives, and keeps its mounts; undefined: nobody can tell now */
   judge(): Promise<((mount: Mount) => boolean) | undefined>;
 }
@@ -52,6 +60,16 @@ export function knowContainers(netd: Pick<ApiClient, 'request'>, file: string): 
     save();
   }
 
+  function unmounted(mount: MountId): void {
+    if (processes.delete(mount)) save();
+  }
+
+  /** Where nothing else is known of a container: whether the process it was mounted for is there. */
+  function lives({ container, id }: Mount): boolean {
+    const process = processes.get(id);
+    return process === undefined ? !seen.has(container) : isAlive(process);
+  }
+
   async function ask(): Promise<boolean> {
     try {
       const { endpoints } = Endpoints.parse(await netd.request('GET', '/v1/endpoints'));
@@ -64,30 +82,38 @@ export function knowContainers(netd: Pick<ApiClient, 'request'>, file: string): 
 
   return {
     tenantOf: async (container) => {
-      await ask();
+      const answered = await ask();
       // Remembered at once: it may be gone before anybody looks at its mount again.
       if (known.has(container)) see(container);
+      else if (!answered) throw nobodyTells(container);
       return known.get(container);
     },
     mountedInto: (mount, pid) => {
-      const id = identify(pid);
-      if (id === undefined) return;
-      processes.set(mount, id);
+      // One that has ended meanwhile is no reason to keep it either.
+      processes.set(mount, identify(pid) ?? { pid, startedAt: NEVER });
       save();
     },
+    unmounted,
     judge: async () => {
       if (!(await ask())) return undefined;
-      return ({ container, tenant, id }) => {
-        const owner = known.get(container);
-        if (owner !== undefined) see(container);
+      return (mount) => {
+        const owner = known.get(mount.container);
+        if (owner !== undefined) see(mount.container);
         // Another tenant's container has no business with it, whoever mounted it there.
-        if (owner !== undefined) return owner === tenant;
-        const process = processes.get(id);
-        if (process !== undefined) return isAlive(process);
-        return !seen.has(container);
+        const stays = owner === undefined ? lives(mount) : owner === mount.tenant;
+        if (!stays) unmounted(mount.id);
+        return stays;
       };
     },
   };
+}
+
+function nobodyTells(container: ContainerId): SluiceError {
+  return new SluiceError(
+    'not_ready',
+    `netd does not answer, and nobody else knows whose container ${container} is`,
+    'try again when it is up: sluice status',
+  );
 }
 
 function load(file: string): z.infer<typeof Kept> {

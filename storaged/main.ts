@@ -99,6 +99,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
       },
       unmount: async (id) => {
         await parts.open.mounts?.keeper.unmount(id);
+        containers.unmounted(id);
         changed();
       },
       mounts: () => limits.all(),
