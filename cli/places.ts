@@ -1,5 +1,6 @@
 /** Where a node keeps what: the directories and files that the environment names (docs/configuration.md). */
 import path from 'node:path';
+import { realPath } from '../linux/directories.ts';
 import { SluiceError } from '../model/errors.ts';
 
 export interface Places {
@@ -41,7 +42,8 @@ export function placesOf(env: NodeJS.ProcessEnv): Places {
 }
 
 function directory(env: NodeJS.ProcessEnv, name: string, otherwise: string): string {
-  const resolved = path.resolve(env[name] || otherwise);
+  // Mounts and devices below it are found again by their paths, which have no links in them.
+  const resolved = realPath(path.resolve(env[name] || otherwise));
   // `down` and `uninstall` remove what is in it.
   if (resolved !== '/') return resolved;
   throw new SluiceError('invalid_environment', `${name} is /`, 'choose a directory of its own');

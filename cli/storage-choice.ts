@@ -1,6 +1,7 @@
 /** What this node is to do for shared volumes: whether it can mount them, whether it keeps bricks, where Gluster listens. */
 import path from 'node:path';
 import { readCredential } from '../linux/credential.ts';
+import { realPath } from '../linux/directories.ts';
 import { findProgram } from '../linux/find-program.ts';
 import type { Config } from '../model/config.ts';
 import { SluiceError } from '../model/errors.ts';
@@ -26,7 +27,8 @@ export function poolOf(
   { stateDir }: Pick<Places, 'stateDir'>,
   { pool }: Pick<Config['storage'], 'pool'>,
 ): string {
-  return pool ?? path.join(stateDir, 'storage', 'pool');
+  // Devices and mounts of bricks are found again by their images' paths, which have no links in them.
+  return realPath(pool ?? path.join(stateDir, 'storage', 'pool'));
 }
 
 function networkOf({ network }: Config['storage'], isAlone: boolean): StorageChoice['network'] {

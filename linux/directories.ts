@@ -8,6 +8,20 @@ export function isThere(file: string): boolean {
   return fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined;
 }
 
+/**
+ * A path without symbolic links, as the kernel's lists have it: of mounts, of what loop devices show. What is not there
+ * yet is taken for what will be made.
+ */
+export function realPath(file: string): string {
+  try {
+    return fs.realpathSync(file);
+  } catch (error) {
+    const parent = path.dirname(file);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === file) return file;
+    return path.join(realPath(parent), path.basename(file));
+  }
+}
+
 /** @returns the names in it, sorted; none when there is no such directory. */
 export function namesIn(directory: string): string[] {
   return isThere(directory) ? fs.readdirSync(directory).sort() : [];

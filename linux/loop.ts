@@ -1,5 +1,5 @@
 /** Loop devices: files as disks. Each goes by itself when nothing uses it any more, however its maker ended. */
-import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 import { SluiceError } from '../model/errors.ts';
@@ -60,7 +60,8 @@ export function loopsInUse(): LoopInUse[] {
  * @throws SluiceError `kernel_refused`
  */
 export function attachLoop(file: string): LoopDevice {
-  const there = loopsInUse().find((one) => one.file === file);
+  const real = realpathSync(file);
+  const there = loopsInUse().find((one) => one.file === real);
   if (there !== undefined) return hold(there.device);
   const image = openSync(file, constants.O_RDWR);
   try {
