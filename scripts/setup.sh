@@ -161,9 +161,10 @@ warm_cache() {
   say cache 'compiled the daemons'
 }
 
-# Under `npm start`, PATH begins with node_modules/.bin: npm would delete the Node it runs on.
+# Under `npm start`, PATH begins with node_modules/.bin: npm would delete the Node it runs on. Without the directories of
+# daemons, which plain su leaves out, dpkg installs nothing.
 leave_npm_path() {
-  PATH=$(tr : '\n' <<<"$PATH" | grep -v '/node_modules/' | paste -sd :)
+  PATH=$(tr : '\n' <<<"$PATH" | grep -v '/node_modules/' | paste -sd :):/usr/local/sbin:/usr/sbin:/sbin
 }
 
 say() {
