@@ -103,6 +103,12 @@ export function makeDirectory(directory: string): void {
   fs.mkdirSync(directory, { mode: 0o700 });
 }
 
+/** A directory that its owner alone can enter, also one that was there before. */
+export function makePrivate(directory: string): void {
+  fs.mkdirSync(directory, { recursive: true });
+  fs.chmodSync(directory, 0o700);
+}
+
 /** What users set themselves (xattr(7)), and access lists. */
 const OWN_XATTR = /^(?:user\.|system\.posix_acl_)/;
 

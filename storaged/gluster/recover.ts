@@ -2,13 +2,13 @@
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isThere, namesIn } from '../../linux/directories.ts';
-import { ensureDirectory } from '../../linux/files.ts';
 import {
   assembleFile,
   copyLink,
   hardLink,
   makeAlike,
   makeDirectory,
+  makePrivate,
   type Part,
   type TreeEntry,
   walkTree,
@@ -163,12 +163,14 @@ async function* make(
   const directories: (() => void)[] = [];
   const gone = new Set<string>();
   let [files, bytes, told] = [0, 0, performance.now()];
-  ensureDirectory(into);
+  // Programs that run with their owner's rights are harmless on a volume. Here they would not be, so nobody else gets in.
+  makePrivate(into);
   for (const one of plan.restored) {
     signal?.throwIfAborted();
     const target = path.join(into, one.path);
     if (one.kind === 'directory') {
-      if (one.path !== '') makeDirectory(target);
+      if (one.path === '') continue;
+      makeDirectory(target);
       // Last of all: what is made in a directory changes its times.
       directories.push(() => makeAlike(sourceOf(one.like.brick, one.path), target));
       continue;

@@ -1,6 +1,6 @@
 /** A volume whose Gluster is gone: its files, from the bricks alone. */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { makeScratchDirectory } from '../../linux/directories.ts';
@@ -17,7 +17,7 @@ const BIG_MIB = 80;
 const LOOK = `cd "$1"
 find . -type f -exec sha256sum {} + | sort -k2
 find . -printf '%p %y %m %U:%G %l %s %n\\n' | grep -v ' d ' | sort
-find . -type d -printf '%p %m %U:%G\\n' | sort
+find . -mindepth 1 -type d -printf '%p %m %U:%G\\n' | sort
 getfattr -n user.colour --only-values f20 2>/dev/null`;
 
 let lab: GlusterLab;
@@ -117,6 +117,8 @@ describe('recovery from bricks', () => {
     );
     expect(refused).toEqual([]);
     expect(await look('all')).toBe(seen);
+    // A tenant's programs may be set-user-id root: nobody else is to get at them.
+    expect(statSync(`${scratch}/all`)).toMatchObject({ uid: 0, mode: 0o40700 });
     expect(await marksOnBricks()).toBe(marks);
   }, 40_000);
 
