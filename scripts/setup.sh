@@ -72,8 +72,20 @@ debian_packages() {
     say Debian 'installing' $missing
     apt update
     apt install --no-install-recommends $missing
+    [[ $missing != *glusterfs-server* ]] || no_gluster_of_its_own
     changed+=(Debian)
   fi
+}
+
+# Whoever had no Gluster gets none that runs by itself: Debian's package leaves it off, others do not. Ours needs no unit.
+no_gluster_of_its_own() {
+  [[ -d /run/systemd/system ]] || return 0
+  local unit
+  for unit in glusterd glustereventsd; do
+    systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet is-active "$unit" || continue
+    systemctl --quiet disable --now "$unit"
+    say Debian "switched off $unit, which the package had started"
+  done
 }
 
 installed() {
