@@ -189,6 +189,6 @@ function nameTaken(node: NodeName): SluiceError {
   return new SluiceError(
     'already_exists',
     `another machine is node ${node}`,
-    `choose another name, or, if that machine is gone for good: sluice node delete ${node}`,
+    `choose another name, or, if that machine is gone for good: sluice node remove ${node}`,
   );
 }

@@ -239,7 +239,7 @@ function checkIdle(one: Volume, { storage }: Cluster): void {
     throw new SluiceError(
       'not_ready',
       `node ${unheard.join(', ')} may have it mounted, and has not been heard of since the server started`,
-      'try again when it is back; if it is gone for good: sluice node delete, or node fence',
+      'try again when it is back; if it is gone for good: sluice node remove, or node fence',
     );
 }
 
