@@ -150,6 +150,7 @@ interface ToldMount {
   readonly id: string;
   readonly volume: string;
   readonly container: string;
+  readonly directory: string | null;
 }
 
 export async function unmount(flags: UnmountFlags): Promise<void> {
@@ -178,12 +179,25 @@ async function mountMeant(flags: UnmountFlags): Promise<{ id: string; what: stri
     const told = (await client.request('GET', MOUNTS)) as { mounts: ToldMount[] };
     return told.mounts;
   });
-  const found = mounts.find((one) => one.volume === volume.id && one.container === containerId);
+  const [found, ...others] = mounts.filter(
+    (one) => one.volume === volume.id && one.container === containerId,
+  );
   if (found === undefined)
     throw new SluiceError(
       'not_found',
       `container ${container} has volume ${volume.name} not mounted on this node`,
       `sluice volume show ${volume.name} says who has it mounted`,
     );
+  if (others.length > 0) throw severalMounts(container, volume.name, [found, ...others]);
   return { id: found.id, what: `unmount volume ${volume.name} from container ${container}` };
+}
+
+/** To end just one of them would leave the others without a word. */
+function severalMounts(container: string, volume: string, all: readonly ToldMount[]): SluiceError {
+  const places = all.map(({ id, directory }) => `${id} at ${directory ?? 'its place for the runtime'}`);
+  return new SluiceError(
+    'conflict',
+    `container ${container} has volume ${volume} mounted more than once: ${places.join(', ')}`,
+    `say which: ${all.map(({ id }) => `sluice volume unmount ${id}`).join(', ')}`,
+  );
 }

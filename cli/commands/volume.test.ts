@@ -338,6 +338,23 @@ describe('a mount from the command line', () => {
     expect(await sluice('unmount', 'shared', '--container', 'c2')).toMatchObject({ code: 4 });
   }, 30_000);
 
+  it('of which a container has several is ended by its id alone', async () => {
+    const one = (id: string, directory: string | null): object => ({
+      id,
+      directory,
+      volume: ID,
+      container: 'c1',
+    });
+    const mounts = [one('m00000000000a', '/data'), one('m00000000000b', null)];
+    storaged.answer = ({ method }) => (method === 'GET' ? { mounts } : {});
+    const { code, err } = await sluice('unmount', 'shared', '--container', 'c1');
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/m00000000000a at \/data, m00000000000b at .*unmount m00000000000b/s),
+    ]);
+    expect(storaged.asked.filter(({ method }) => method === 'DELETE')).toEqual([]);
+  }, 30_000);
+
   it('needs the storaged of this node', async () => {
     fs.rmSync(path.join(directory, 'storaged.sock'));
     expect(await sluice('mount', 'shared', '--container', 'c1')).toMatchObject({
