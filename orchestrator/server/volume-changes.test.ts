@@ -215,6 +215,19 @@ describe('deleting a volume', () => {
     expect((await remove(volume.id)).volume.phase).toBe('deleted');
   });
 
+  it('does not wait for a node that died with a mount and was shut out', async () => {
+    const { volume } = await create();
+    await ask('POST', `/${volume.id}/hosts`, { node: 'b' }, volumes.clientOf('b'));
+    node('b').mount(volume.id, 'web-1');
+    await volumes.pass(0);
+    await node('b').stop();
+    node('b').silent = true;
+    await volumes.pass(30_000);
+    await expect(remove(volume.id)).rejects.toMatchObject(refusal('conflict', 'web-1 on node b'));
+    await world.root.request('PUT', '/v1/nodes/b/fence', {});
+    expect((await remove(volume.id)).volume.phase).toBe('deleted');
+  });
+
   it('gives up one that is still being made, and ends with nothing of it', async () => {
     node('c').idle = true;
     const { volume } = await ask('POST', '', { tenant: 'blue', name: 'shared', sizeBytes: GIB });

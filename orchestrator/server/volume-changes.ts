@@ -1,13 +1,15 @@
 /** What is done to volumes: grown, limited, deleted, had back. */
 import * as z from 'zod';
+import { ClusterNode } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { isoOf } from '../../model/iso-time.ts';
 import { fieldsOf } from '../../model/limits-tree.ts';
+import type { NodeName } from '../../model/names.ts';
 import { type Brick, replicaSetsOf, type Volume } from '../../model/volume.ts';
 import { LimitWish, ResizeWish, VolumeShown } from '../../model/volume-request.ts';
 import type { Put, Store } from '../../store/contract.ts';
 import type { OperationId } from './authorization.ts';
-import { PATHS } from './layout.ts';
+import { PATHS, readAll } from './layout.ts';
 import { type Cluster, type Operation, operation, type Parsed } from './operation.ts';
 import type { Principal } from './principal.ts';
 import { subjectOf, type VolumeDeed } from './volume-clock.ts';
@@ -85,18 +87,17 @@ const remove = operation({
   handle: async (cluster, request) => {
     const { now: atOnce } = request.query;
     const { keepDeletedMs } = cluster.volumeRules;
-    return change(cluster, request, 'volume.delete', 'deleted', (one) => {
-      if (one.phase === 'removing') return Promise.resolve({ after: one });
+    return change(cluster, request, 'volume.delete', 'deleted', async (one) => {
+      if (one.phase === 'removing') return { after: one };
       // A deleted one was idle then, and nobody can have mounted it since.
-      if (one.phase !== 'deleted') checkIdle(one, cluster);
+      if (one.phase !== 'deleted') await checkIdle(one, cluster);
       const isKept = one.phase === 'ready' && atOnce === undefined && keepDeletedMs > 0;
       if (one.phase === 'deleted' && atOnce === undefined) throw isDeleted(one);
       const generation = one.generation + 1;
       const gone = { delete: [PATHS.growths + one.id] };
-      if (!isKept)
-        return Promise.resolve({ after: { ...one, phase: 'removing', removeAt: null, generation }, ...gone });
+      if (!isKept) return { after: { ...one, phase: 'removing', removeAt: null, generation }, ...gone };
       const removeAt = cluster.now() + keepDeletedMs;
-      return Promise.resolve({ after: { ...one, phase: 'deleted', removeAt, generation } });
+      return { after: { ...one, phase: 'deleted', removeAt, generation } };
     });
   },
 });
@@ -223,8 +224,12 @@ async function checkRoom(
 }
 
 /** @throws SluiceError `conflict` naming who has it mounted, `not_ready` when that is not known of a node */
-function checkIdle(one: Volume, { storage }: Cluster): void {
-  const users = mountsOf(one, storage.nodes());
+async function checkIdle(one: Volume, { storage, store }: Cluster): Promise<void> {
+  const nodes = await readAll(store, PATHS.nodes, ClusterNode);
+  // Bricks let in no node that was shut out, and its last words may stand for ever.
+  const isIn = ({ node }: { readonly node: NodeName }): boolean =>
+    nodes.some((known) => known.node === node && !known.fenced);
+  const users = mountsOf(one, storage.nodes().filter(isIn));
   if (users.length > 0) {
     const named = users.slice(0, 10).map(({ node, mount }) => `container ${mount.container} on node ${node}`);
     const more = users.length > 10 ? ` and ${users.length - 10} more` : '';
