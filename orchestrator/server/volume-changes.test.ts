@@ -141,6 +141,25 @@ describe('hosts of a volume', () => {
     await until(async () => (await show(volume.id)).settled);
   });
 
+  it('stay on the list when they come back after a long silence: they may not have found their mounts yet', async () => {
+    const { volume } = await create();
+    await ask('POST', `/${volume.id}/hosts`, { node: 'a' }, volumes.clientOf('a'));
+    const one = node('a').mount(volume.id, 'web-1');
+    await volumes.pass(0);
+    node('a').silent = true;
+    await volumes.pass(HOUR);
+    // It has not found its mounts again yet.
+    node('a').silent = false;
+    node('a').mounts = [];
+    await volumes.pass(0);
+    // Which takes looks at all volumes.
+    await create({ name: 'other' });
+    expect((await show(volume.id)).volume.hosts).toEqual(['a']);
+    node('a').mounts = [one];
+    await volumes.pass(0);
+    expect((await show(volume.id)).volume.hosts).toEqual(['a']);
+  });
+
   it('are not let into what is deleted', async () => {
     const { volume } = await create();
     await remove(volume.id);

@@ -15,6 +15,9 @@ import { News } from './news.ts';
 /** Three reports in a row that do not come are no accident. */
 export const STORAGE_SILENT_AFTER_MS = 3 * STORAGE_REPORT_EVERY_MS;
 
+/** A host that has had no use for a volume for so long asks anew. A container that is started again is back sooner. */
+export const HOST_IDLE_MS = 600_000;
+
 /** Of each volume. */
 export const VOLUME_EVENTS_KEPT = 64;
 
@@ -40,6 +43,8 @@ export interface NodeStorage {
 
 interface Kept extends Omit<NodeStorage, 'silentMs' | 'reachable'> {
   readonly heardAt: number;
+  /** Since when it has reported without a long break. */
+  readonly backAt: number;
   /** What volumes' phases depend on, to see whether it has changed. */
   readonly standing: string;
 }
@@ -73,12 +78,15 @@ export class VolumeReports {
     const { node, revision, pool, address, mounts } = report;
     const standing = standingOf(report);
     const before = this.#nodes.get(node);
+    const now = this.#clocks.clock();
+    const wasSilent = before === undefined || now - before.heardAt >= HOST_IDLE_MS;
     this.#nodes.set(node, {
       ...{ node, revision, pool, address, mounts, standing },
       bricks: new Map(report.bricks.map((brick) => [brickKey(brick.volume, brick.index), brick])),
       volumes: new Map(report.volumes.map((one) => [one.volume, one])),
       at: this.#clocks.now(),
-      heardAt: this.#clocks.clock(),
+      heardAt: now,
+      backAt: wasSilent ? now : before.backAt,
     });
     for (const { volume } of mounts) this.usedBy(volume, node);
     if (before?.standing !== standing) this.changed();
@@ -90,9 +98,13 @@ export class VolumeReports {
     this.#uses.set(`${volume}/${node}`, this.#clocks.clock());
   }
 
-  /** For how long the node has had no use for it, ms; since the server's start where it never had. */
+  /**
+   * For how long the node has said that it has no use for it, ms; since the server's start where it never had. Of a node
+   * that was silent as long nobody knows, and what it has mounted it may not have found again when it is first heard.
+   */
   idleMs(volume: VolumeId, node: NodeName): number {
-    return this.#clocks.clock() - (this.#uses.get(`${volume}/${node}`) ?? this.#born);
+    const used = this.#uses.get(`${volume}/${node}`) ?? this.#born;
+    return this.#clocks.clock() - Math.max(used, this.#nodes.get(node)?.backAt ?? used);
   }
 
   /** Those of volumes that the node has to do with. Told again when the answer was lost, and then not kept twice. */
@@ -165,7 +177,7 @@ export class VolumeReports {
     this.news.close();
   }
 
-  #toldBy({ heardAt, standing: _, ...told }: Kept): NodeStorage {
+  #toldBy({ heardAt, backAt: _, standing: __, ...told }: Kept): NodeStorage {
     const silentMs = this.#clocks.clock() - heardAt;
     return { ...told, silentMs, reachable: silentMs < STORAGE_SILENT_AFTER_MS };
   }

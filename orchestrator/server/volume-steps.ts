@@ -4,7 +4,7 @@ import type { NodeName } from '../../model/names.ts';
 import type { Volume, VolumeId } from '../../model/volume.ts';
 import type { BrickReport, VolumeReport } from '../../model/volume-report.ts';
 import type { OperationId } from './authorization.ts';
-import { brickKey, type NodeStorage } from './volume-reports.ts';
+import { brickKey, HOST_IDLE_MS, type NodeStorage } from './volume-reports.ts';
 import type { Growth, KeptVolume } from './volume-store.ts';
 
 /** A volume that is not there by then will not be. */
@@ -14,9 +14,6 @@ export const CREATED_WITHIN_MS = 60_000;
 export const COORDINATOR_SILENT_MS = 10_000;
 /** The time in which another coordinator could still have made it without that node's word is over. */
 export const MAKER_SILENT_MS = 20_000;
-
-/** A container that is started anew is back sooner. */
-export const HOST_IDLE_MS = 600_000;
 
 export interface StorageWorld {
   /** Unix ms. */
