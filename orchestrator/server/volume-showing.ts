@@ -8,6 +8,7 @@ import type { VolumeShown } from '../../model/volume-request.ts';
 import { PATHS, readAll } from './layout.ts';
 import type { Cluster } from './operation.ts';
 import type { Principal } from './principal.ts';
+import { forTenants } from './tenant-words.ts';
 import { brickKey, type NodeStorage, type VolumeReports } from './volume-reports.ts';
 import { commitmentOf } from './volume-rooms.ts';
 import { answerOf } from './volume-steps.ts';
@@ -36,18 +37,21 @@ export function shownAmong(
 ): VolumeShown {
   const volume = kept.one;
   const coordinator = storage.node(volume.coordinator);
-  const report = coordinator?.volumes.get(volume.id) ?? null;
+  const isTenant = who.role === 'tenant';
+  const words = isTenant ? forTenants : (text: string): string => text;
+  const told = coordinator?.volumes.get(volume.id) ?? null;
+  const report = told && { ...told, why: told.why && words(told.why) };
   const reachable = coordinator?.reachable ?? false;
   const bricks = volume.bricks.map(({ node }, index) => ({
     node,
     brick: storage.node(node)?.bricks.get(brickKey(volume.id, index)) ?? null,
     online: onlineOf(storage.node(node), nodes.has(node), report, index),
   }));
+  const why = storage.whyOf(volume.id);
   const standing = {
-    ...{ volume, report, reachable, why: storage.whyOf(volume.id) },
+    ...{ volume, report, reachable, why: why && words(why) },
     online: bricks.map(({ online }) => online),
   };
-  const isTenant = who.role === 'tenant';
   const pools = volume.bricks.flatMap(({ node }) => storage.node(node) ?? []);
   const unique = [...new Map(pools.map((one) => [one.node, one])).values()];
   return {
@@ -55,9 +59,14 @@ export function shownAmong(
     reachable,
     settled: isSettled(kept, growth, storage),
     report,
-    bricks: isTenant ? bricks.map((one) => ({ ...one, brick: one.brick && withoutPath(one.brick) })) : bricks,
+    bricks: isTenant
+      ? bricks.map((one) => ({ ...one, brick: one.brick && brickForTenant(one.brick) }))
+      : bricks,
     mounts: mountsOf(volume, storage.nodes()),
-    events: storage.eventsOf(volume.id).filter((event) => !isTenant || event.volume !== null),
+    events: storage
+      .eventsOf(volume.id)
+      .filter((event) => !isTenant || event.volume !== null)
+      .map((event) => ({ ...event, text: words(event.text) })),
     warnings: [
       ...warningsOf(standing),
       ...(isTenant ? [] : poolWarnings(unique.map((one) => ({ one, commitment: commitmentOf(one, all) })))),
@@ -77,7 +86,8 @@ export function shownWhenSettled(
   const wanted = written.one;
   const look = async (): Promise<VolumeShown> => {
     const kept = await findVolume(store, wanted.id);
-    const failed = storage.whyOf(wanted.id);
+    const why = storage.whyOf(wanted.id);
+    const failed = why !== undefined && who.role === 'tenant' ? forTenants(why) : why;
     const isGoing = kept === undefined || kept.one.phase === 'removing';
     if (wanted.phase !== 'removing' && isGoing)
       throw couldNot('made, and nothing of it is kept', failed ?? 'it was deleted meanwhile');
@@ -135,8 +145,8 @@ function forTenant(volume: Volume): Volume {
   return { ...volume, bricks: volume.bricks.map((brick) => ({ ...brick, address: hidden })) };
 }
 
-function withoutPath({ path: _, ...brick }: BrickReport): BrickReport {
-  return brick;
+function brickForTenant({ path: _, why, ...brick }: BrickReport): BrickReport {
+  return { ...brick, why: why && forTenants(why) };
 }
 
 function couldNot(what: string, why: string): SluiceError {

@@ -266,6 +266,27 @@ describe('what is told of volumes', () => {
     );
   });
 
+  it('tells a tenant what failed, and not where storage nodes listen and keep things', async () => {
+    const blue = await tenantToken('blue');
+    const { volume } = await create();
+    const failure = 'gluster volume create 192.0.2.1:/srv/pool/brick: Staging failed on 192.0.2.2';
+    const told = 'gluster volume create a storage node:…: Staging failed on a storage node';
+    node(volume.coordinator).more = { why: failure };
+    const event = { at: world.now, volume: volume.id, what: 'client-replaced' as const, text: failure };
+    await node(volume.coordinator).report({ events: [event] });
+    for (const name of ['a', 'b', 'c', 'd']) node(name).brickFails = failure;
+    const refused = await create({ name: 'other' }, blue).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'storage_failed', message: expect.stringContaining(told) });
+    await ask('POST', `/${volume.id}/resize`, { sizeBytes: 11 * GIB });
+    await volumes.pass(0);
+    const shown = await show(volume.id, blue);
+    expect(JSON.stringify(shown)).not.toMatch(/192\.0\.2|srv/);
+    expect([shown.report?.why, shown.events[0]?.text]).toEqual([told, told]);
+    expect(JSON.stringify(await list('?all=1', blue))).not.toMatch(/192\.0\.2|srv/);
+    const seen = await show(volume.id);
+    expect([seen.report?.why, seen.events[0]?.text]).toEqual([failure, failure]);
+  });
+
   it('has what befell it, told once, by those who have to do with it', async () => {
     const { volume } = await create({ layout: 'single' });
     const at = world.now;
