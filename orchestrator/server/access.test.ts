@@ -1,6 +1,8 @@
 /** Who gets in, and what they may do there: tokens, the pinned certificate, the table of roles. */
 import { once } from 'node:events';
 import fs from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { connect, createServer } from 'node:tls';
@@ -131,6 +133,24 @@ describe('authorisation', () => {
     for (const where of ['/v1/tenants', '/v1/keys', '/v1/cluster', '/v1/status', '/v1/audit', '/metrics']) {
       await expect(client.request('GET', where)).rejects.toMatchObject({ code: 'refused' });
     }
+  });
+
+  it('is decided before anything of a body is read', async () => {
+    const { token } = await world.createToken('operator');
+    const { id, secret } = parseToken(token);
+    const [host, port] = world.address.split(':');
+    const asked = request({
+      ...{ host, port, method: 'POST', path: '/v1/nodes/a/storage', rejectUnauthorized: false },
+      headers: {
+        authorization: `Bearer ${id}.${secret}`,
+        ...{ 'content-type': 'application/json', 'content-length': 30_000_000 },
+      },
+    });
+    asked.on('error', () => undefined); // it is cut off
+    asked.flushHeaders();
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    asked.destroy();
+    expect(answer.statusCode).toBe(403);
   });
 
   it('lets an operator run tenants and an admin make tokens', async () => {

@@ -86,6 +86,8 @@ export function httpApp(
       url: one.path,
       config: { operation: one.id },
       ...(one.bodyBytes !== undefined && { bodyLimit: one.bodyBytes }),
+      // Before the body is read, too: what nodes may send at length is not read from others.
+      onRequest: async (request): Promise<void> => authorize(request.who, one.id),
       handler: (request, reply) => answer(cluster, one, request, reply, { streams, metrics, log }),
     });
   }
@@ -114,7 +116,6 @@ async function answer(
   reply: FastifyReply,
   around: Around,
 ): Promise<FastifyReply> {
-  authorize(request.who, operation.id);
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
   const { who, params, query, body } = request;
