@@ -48,6 +48,7 @@ const firstSecond = (rate: string): RowKind => ({
 const unlimited = (measuredIn: string, what: string): RowKind => ({
   ...{ unit: 'ratio', goal: atLeast(0.97), title: `volume, ${what} without limit / plain mount`, measuredIn },
 });
+const volumeMs = (goal: Goal, title: string): RowKind => ({ unit: 'ms', goal, title });
 const cni = (goal: Goal, title: string): RowKind => ({ unit: 'ms', goal, title });
 
 export const ROWS = {
@@ -114,6 +115,19 @@ export const ROWS = {
   'P8.acc.1000ops': held('volume, 1000 operations/s'),
   'P8.acc.5000ops': held('volume, 5000 operations/s'),
   'P8.two': held('two containers on one volume, 5 and 20 MB/s'),
+  'P8.create.one.first': volumeMs(atMost(2_000), 'one node, first volume: create to mounted'),
+  'P8.create.one.later': volumeMs(atMost(2_000), 'one node, a later volume: create to mounted'),
+  'P8.create.four.first': volumeMs(atMost(2_000), 'four nodes, first volume: create to mounted'),
+  'P8.create.four.later': volumeMs(atMost(2_000), 'four nodes, a later volume: create to mounted'),
+  'P8.kill': volumeMs(noGoal, "a brick's process killed: longest write"),
+  'P8.cut': volumeMs(noGoal, 'a host cut off: longest write'),
+  'P8.heal': volumeMs(noGoal, 'a host missed 1 GiB: from its return until all is healed'),
+  'P8.many.ready': volumeMs(noGoal, '50 volumes asked for at once: until all are ready'),
+  'P8.many.memory': { unit: 'MB', goal: noGoal, title: "50 volumes on one node: Gluster's memory for each" },
+  'P8.many.status': volumeMs(noGoal, '50 volumes: gluster volume status all detail'),
+  'P8.many.list': volumeMs(noGoal, '50 volumes: sluice volume list'),
+  'P8.client.median': volumeMs(atMost(1_000), "a client killed: until the container's path works"),
+  'P8.client.worst': volumeMs(atMost(1_000), 'a client killed: until the path works, the worst of 20'),
   'R1.rotation': lost('option'),
   'R1.rotation.vxlan': lost('vxlan'),
 } as const satisfies Record<string, RowKind>;

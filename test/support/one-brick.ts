@@ -163,7 +163,7 @@ async function startClient(world: OneBrick, name: string, { options = {}, plain 
     },
     async unmount(): Promise<void> {
       await world.runOk('umount', root);
-      await client.exited;
+      await until('the client has ended', () => !isAlive(client.id));
     },
   };
 }
