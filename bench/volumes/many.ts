@@ -48,6 +48,7 @@ export async function measureMany(context: SuiteContext): Promise<Measurement[]>
     const { ready, ms } = await makeMany(server, context);
     if (ready < 2) throw new SluiceError('not_ready', 'P8.many: no volume got ready', `see ${node.logFile}`);
     progress(`P8.many ${ready} of ${VOLUMES} volumes after ${(ms / 1_000).toFixed(1)} s`);
+    await requireServing(gluster, ready);
     const after = await weighIdle(gluster, signal);
     const asked = await askTimes(node, gluster);
     return rowsOf({ ready, ms, before, after, ...asked }).filter(({ id }) => context.wanted.has(id));
@@ -80,12 +81,27 @@ async function makeMany(
   }
 }
 
-type Weights = Readonly<Record<GlusterProgram, number>>;
+/** @throws SluiceError `check_failed` when a brick has no process */
+async function requireServing({ cluster }: NodesGluster, volumes: number): Promise<void> {
+  const bricks = [...(await cluster.statusOfAll()).values()].flat();
+  const serving = bricks.filter(({ online }) => online).length;
+  if (serving >= volumes) return;
+  throw new SluiceError(
+    'check_failed',
+    `P8.many: ${serving} bricks of ${volumes} serve`,
+    'see the log of the node',
+  );
+}
+
+/** Of each program all its processes; bytes. */
+type Weights = Readonly<Record<GlusterProgram, { readonly processes: number; readonly bytes: number }>>;
 
 async function weighIdle(gluster: NodesGluster, signal: AbortSignal): Promise<Weights> {
   await sleep(IDLE_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
-  const of = (program: GlusterProgram): number =>
-    gluster.processes(program).reduce((sum, { pid }) => sum + pssOf(pid), 0);
+  const of = (program: GlusterProgram): Weights[GlusterProgram] => {
+    const all = gluster.processes(program);
+    return { processes: all.length, bytes: all.reduce((sum, { pid }) => sum + pssOf(pid), 0) };
+  };
   return { glusterd: of('glusterd'), glusterfsd: of('glusterfsd'), glusterfs: of('glusterfs') };
 }
 
@@ -122,17 +138,22 @@ interface Found extends Asked {
 }
 
 function rowsOf({ ready, ms, before, after, statusMs, listMs }: Found): Measurement[] {
-  const grown = (program: GlusterProgram): number => after[program] - before[program];
+  const grown = (program: GlusterProgram): number => after[program].bytes - before[program].bytes;
   const each = PROGRAMS.reduce((sum, program) => sum + grown(program), 0) / (ready - 1) / MEGABYTE;
-  const megabytes = (weights: Weights): object =>
-    Object.fromEntries(PROGRAMS.map((program) => [program, rounded(weights[program] / MEGABYTE)]));
+  const shownWeights = (weights: Weights): object =>
+    Object.fromEntries(
+      PROGRAMS.map((program) => {
+        const { processes, bytes } = weights[program];
+        return [program, { processes, pssMegabytes: rounded(bytes / MEGABYTE) }];
+      }),
+    );
   const row = (id: RowId, rounds: readonly number[], details: object = {}): Measurement => {
     const value = median(rounds);
     return { id, value, rounds, ours: value, baseline: undefined, details: { volumes: ready, ...details } };
   };
   return [
     row('P8.many.ready', [ms], { wanted: VOLUMES }),
-    row('P8.many.memory', [each], { withOne: megabytes(before), withAll: megabytes(after) }),
+    row('P8.many.memory', [each], { withOne: shownWeights(before), withAll: shownWeights(after) }),
     row('P8.many.status', statusMs),
     row('P8.many.list', listMs),
   ];
