@@ -1,12 +1,14 @@
 /** Throw-away networks for tests, proofs and the sample: nodes on a wire of their own, and an internet that answers. */
 import * as z from 'zod';
+import type { Method } from '../linux/api-client.ts';
 import { openNetns } from '../linux/netns.ts';
 import { type Listener, listenTcp } from '../linux/probe-sockets.ts';
 import { run } from '../linux/process.ts';
 import type { Ipv4 } from '../model/addresses.ts';
-import { SluiceError } from '../model/errors.ts';
+import { asSluiceError, SluiceError } from '../model/errors.ts';
 import { thisCheckout } from './checkout.ts';
 import type { CniOutcome } from './cni.ts';
+import { askDaemon, untilAnswers } from './daemons.ts';
 import { claim, recordDaemon, removeLab } from './leftovers.ts';
 import { batch, buildNetwork, netnsPath, routeBlocks } from './network.ts';
 import { createNode, type LabNode, type StartOptions } from './node.ts';
@@ -22,6 +24,8 @@ import {
 } from './topology.ts';
 
 const NodeList = z.array(z.object({ uplinkAddress: z.string(), internalBlock: z.string() }));
+const JoinToken = z.object({ token: z.string() });
+const SERVER_WITHIN_MS = 30_000;
 
 export interface LabOptions {
   /** Names everything of the lab: 1 to 8 lower-case letters and digits. */
@@ -121,15 +125,20 @@ function labOver(topology: Topology, wire: Wire, nodes: readonly LabNode[], clos
     internet: { netns: netnsPath(topology.internet), namespace: topology.internet, address: INTERNET_HOST },
     async start(config = {}): Promise<void> {
       const server = `${first.address}:${SERVER_PORT}`;
-      await first.start({ listen: server, config });
-      await Promise.all(
-        others.map(async (other) => other.start({ join: { server, token: await joinToken(first) }, config })),
-      );
+      const failed = new AbortController();
+      const started = first.start({ listen: server, config }).catch((error: unknown) => {
+        failed.abort(error);
+        throw error;
+      });
+      await Promise.all([started, joinAll(first, others, { server, config }, failed.signal)]);
       if (wire.kind === 'middle') await routeBlocks(topology, wire.mtu, await internalBlocks(first));
     },
     async tenant(name): Promise<void> {
-      const { code, stdout, stderr } = await first.sluice(['tenant', 'create', name, '--json']);
-      if (code !== 0 && !stdout.includes('already_exists')) throw failed(`tenant ${name}`, stdout + stderr);
+      try {
+        await askDaemon(first.runDir, 'server', 'POST', '/v1/tenants', { tenant: name });
+      } catch (thrown) {
+        if (asSluiceError(thrown).code !== 'already_exists') throw thrown;
+      }
     },
     container: (on, tenant, name, options) => attach(topology.prefix, node(on), tenant, name, options),
     close,
@@ -143,10 +152,23 @@ async function internalBlocks(node: LabNode): Promise<ReadonlyMap<string, string
   return new Map(NodeList.parse(JSON.parse(stdout)).map((one) => [one.uplinkAddress, one.internalBlock]));
 }
 
-async function joinToken(node: LabNode): Promise<string> {
-  const { code, stdout, stderr } = await node.sluice(['token', 'create', '--role', 'node']);
-  if (code !== 0) throw failed('a join token', stdout + stderr);
-  return stdout.trim();
+/**
+ * The others start as soon as there is a server, beside the rest of the first node. That one is registered before
+ * them, as it would register itself: so it has the first block of addresses.
+ */
+async function joinAll(
+  first: LabNode,
+  others: readonly LabNode[],
+  { server, config }: { readonly server: string; readonly config: NonNullable<StartOptions['config']> },
+  failed: AbortSignal,
+): Promise<void> {
+  if (others.length === 0) return;
+  await untilAnswers(first.runDir, 'server', SERVER_WITHIN_MS, failed);
+  const ask = (...request: [Method, string, unknown]): Promise<unknown> =>
+    askDaemon(first.runDir, 'server', ...request);
+  await ask('PUT', `/v1/nodes/${first.name}`, { uplinkAddress: first.address });
+  const { token } = JoinToken.parse(await ask('POST', '/v1/tokens', { role: 'node' }));
+  await Promise.all(others.map((other) => other.start({ join: { server, token }, config })));
 }
 
 async function attach(

@@ -54,9 +54,10 @@ export async function removeLab(
   for (const node of namesIn(`${directory}/nodes`)) {
     await attempt(`what runs on ${node}`, async () => beforeRemoval?.(`${directory}/nodes/${node}`));
   }
-  for (const file of namesIn(`${directory}/${DAEMONS}`)) {
-    await attempt(`process ${file}`, () => endRecorded(`${directory}/${DAEMONS}/${file}`));
-  }
+  const daemons = namesIn(`${directory}/${DAEMONS}`);
+  await Promise.all(
+    daemons.map((file) => attempt(`process ${file}`, () => endRecorded(`${directory}/${DAEMONS}/${file}`))),
+  );
   await attempt('processes', () => endInhabitants(prefix));
   await attempt('storage', () => endLastingBelow(directory));
   await attempt('control groups', () => clearCgroup(groupOf(prefix)));

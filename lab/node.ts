@@ -16,6 +16,7 @@ import { SluiceError } from '../model/errors.ts';
 import type { NodeName } from '../model/names.ts';
 import type { Checkout } from './checkout.ts';
 import { type CniCall, type CniOutcome, type CniVerb, callPlugin } from './cni.ts';
+import { untilReady } from './daemons.ts';
 import { netnsPath } from './network.ts';
 import { type NodePlan, UPLINK } from './topology.ts';
 
@@ -95,17 +96,15 @@ export function createNode(plan: NodePlan, checkout: Checkout, started: (daemon:
     const up = [checkout.sluice, 'up', '--node', plan.name, '--uplink', UPLINK, ...where, ...whose] as const;
     daemon = await startDaemon(inside(up), { env, logFile });
     started(daemon);
-    const waiting = new AbortController();
-    const ready = sluice(['status', '--wait', '--timeout', String(options.readySeconds ?? READY_SECONDS)], {
-      signal: waiting.signal,
+    const died = new AbortController();
+    const ended = daemon.exited.then((code) => {
+      died.abort();
+      return `it ended with exit code ${code}`;
     });
-    const died = daemon.exited.then(
-      (code): Outcome => ({ code, stdout: '', stderr: `it ended with exit code ${code}` }),
-    );
-    const first = await Promise.race([ready, died]);
-    waiting.abort();
-    await ready.catch(() => undefined);
-    if (first.code !== 0 || first.stderr.startsWith('it ended')) throw notReady(plan.name, first, logFile);
+    const withinMs = (options.readySeconds ?? READY_SECONDS) * 1_000;
+    if (await untilReady(runDir, { up: daemon.id.pid, withinMs, signal: died.signal })) return;
+    const why = died.signal.aborted ? await ended : (await sluice(['status'])).stdout;
+    throw notReady(plan.name, why, logFile);
   }
 
   async function stop(): Promise<void> {
@@ -142,11 +141,11 @@ function environment(own: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   };
 }
 
-function notReady(node: NodeName, { stdout, stderr }: Outcome, logFile: string): SluiceError {
+function notReady(node: NodeName, why: string, logFile: string): SluiceError {
   const tail = (readTextIfThere(logFile) ?? '').slice(-TAIL_CHARACTERS);
   return new SluiceError(
     'not_ready',
-    `node ${node} did not get ready:\n${stdout}${stderr}\n${tail}`,
+    `node ${node} did not get ready:\n${why}\n${tail}`,
     'the log above says why',
   );
 }

@@ -148,8 +148,9 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
       opened.push(app);
       return app;
     };
-    await listenHere(open({ identify: () => Promise.resolve({ role: 'root' }) }), options.runDir);
+    // The socket comes last: whoever hears from it may send others to the far door.
     const address = options.listen && (await listenAfar(open(farDoor(store, pem)), options.listen));
+    await listenHere(open({ identify: () => Promise.resolve({ role: 'root' }) }), options.runDir);
     rotator.start();
     switches.start();
     volumes.start();

@@ -1,6 +1,7 @@
 /** Kills daemons of a lab's node, at any moment or at a chosen point, and waits until the node is well again. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { CniOutcome } from '../../lab/cni.ts';
+import { untilReady } from '../../lab/daemons.ts';
 import type { Lab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
 import { writeAtomically } from '../../linux/files.ts';
@@ -83,8 +84,9 @@ export async function retried(call: () => Promise<CniOutcome>): Promise<CniOutco
 }
 
 export async function waitReady(node: LabNode): Promise<void> {
-  const { code, stdout, stderr } = await node.sluice(['status', '--wait', '--timeout', '25']);
-  if (code !== 0) throw new Error(`node ${node.name} did not come back: ${stdout}${stderr}`);
+  if (await untilReady(node.runDir, { withinMs: PATIENCE_MS })) return;
+  const { stdout, stderr } = await node.sluice(['status']);
+  throw new Error(`node ${node.name} did not come back: ${stdout}${stderr}`);
 }
 
 /** The records agree with the kernel, and no two containers of the lab hold one address. */
