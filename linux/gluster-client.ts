@@ -6,10 +6,11 @@ import { readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SluiceError } from '../model/errors.ts';
 import { ensureDirectory, readTextIfThere } from './files.ts';
-import { type Mount, mountsOf } from './mount-table.ts';
+import { mountsOf } from './mount-table.ts';
 import {
   type Argv,
   type Daemon,
+  endsWithin,
   identify,
   isAlive,
   type ProcessId,
@@ -47,22 +48,45 @@ const LAST_WORDS = 600;
 /** A log that has grown beyond this is emptied: 50 clients may not fill a disk. */
 const LONGEST_LOG_BYTES = 4 * 2 ** 20;
 
+/** A client's process, or what is left of one. */
+export interface ClientProcess {
+  readonly id: ProcessId;
+  readonly source: string;
+  /** Where it has, or will have, its file system mounted. */
+  readonly root: string;
+  /** undefined: it has nothing mounted (yet). */
+  readonly live: LiveClient | undefined;
+}
+
 /**
- * Processes that serve file systems of such sources. A tenant's process may bear any name: ours are root's, run in our
- * own process namespace, and have the file system mounted.
- * @returns by source
+ * Processes that serve file systems of such sources, or are about to. A tenant's process may bear any name: ours are
+ * root's, and run in our own process namespace. There may be several of a source, if whoever started one was killed.
  */
-export function findClients(isOurs: (source: string) => boolean): Map<string, LiveClient> {
-  const found = new Map<string, LiveClient>();
+export function findClients(isOurs: (source: string) => boolean): ClientProcess[] {
+  const all = clientProcesses(isOurs);
+  const pids = new Set(all.map(({ id }) => id.pid));
+  return all.filter(({ parent }) => !pids.has(parent));
+}
+
+/**
+ * With the processes that clients start to mount for them: these have the same command line and the same mounts, but
+ * serve nobody.
+ */
+function clientProcesses(isOurs: (source: string) => boolean): (ClientProcess & { parent: number })[] {
   const home = inodeOf('self', 'pid');
-  for (const pid of readdirSync('/proc').map(Number)) {
-    if (!(pid > 0)) continue;
-    const source = toldOf(pid)?.source;
-    if (source === undefined || !isOurs(source) || inodeOf(pid, 'pid') !== home) continue;
-    const live = liveClient(pid);
-    if (live !== undefined) found.set(source, live);
-  }
-  return found;
+  return readdirSync('/proc').flatMap((name) => {
+    const pid = Number(name);
+    const told = pid > 0 ? toldOf(pid) : undefined;
+    if (told === undefined || !isOurs(told.source) || inodeOf(pid, 'pid') !== home) return [];
+    const id = identify(pid);
+    return id === undefined ? [] : [{ id, ...told, parent: parentOf(pid), live: liveClient(pid) }];
+  });
+}
+
+/** proc_pid_stat(5), field 4; the second one, in brackets, may hold anything. */
+function parentOf(pid: number): number {
+  const stat = readTextIfThere(`/proc/${pid}/stat`) ?? '';
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }
 
 const SOURCE = '--fs-display-name=';
@@ -119,8 +143,8 @@ export interface StartedClient {
 }
 
 /**
- * Starts a client and waits until its file system is mounted in its own namespace. That it also answers is to be asked:
- * one that is refused its volume may have mounted it nevertheless.
+ * Starts a client, when all that is left of others in its place is gone, and waits until its file system is mounted in
+ * its own namespace. That it also answers is to be asked: one that is refused its volume may have mounted nevertheless.
  * @param inside  leads into Gluster's namespaces
  * @throws SluiceError `storage_failed` with what it said last
  */
@@ -129,6 +153,7 @@ export async function startClient(
   options: ClientOptions,
   inside: (argv: Argv) => Argv,
 ): Promise<StartedClient> {
+  await clearPlace(place);
   ensureDirectory(rootOf(place));
   const daemon = await startDaemon(inside(clientArgv(place, options)), { logFile: logOf(place) });
   const exited = daemon.exited.catch(() => undefined);
@@ -138,6 +163,13 @@ export async function startClient(
     killClient(daemon.id);
     throw error;
   }
+}
+
+/** Two of a source could not be told apart; and whoever has a dead one's connection open keeps it from being seen as dead. */
+async function clearPlace({ source }: ClientPlace): Promise<void> {
+  const left = clientProcesses((one) => one === source);
+  for (const { id } of left) killClient(id);
+  await Promise.all(left.map(({ id }) => endsWithin(id, GRACE_MS)));
 }
 
 /** Pure. */
@@ -170,8 +202,8 @@ async function mounted(place: ClientPlace, daemon: Daemon): Promise<LiveClient> 
   };
   daemon.exited.then(end, end);
   while (performance.now() < deadline && !ended) {
-    // Programs that lead into namespaces may stay in between, as its parents.
-    const live = liveClient(daemon.id.pid) ?? findClients((one) => one === place.source).get(place.source);
+    // Programs that lead into namespaces become it, one after the other; none of them stays in between.
+    const live = liveClient(daemon.id.pid);
     if (live !== undefined) return live;
     await sleep(POLL_MS);
   }
@@ -183,9 +215,10 @@ async function mounted(place: ClientPlace, daemon: Daemon): Promise<LiveClient> 
   );
 }
 
-/** What it has complained of last. */
+/** What it has complained of last; of one that has crashed, the signal, too. */
 export function lastWords(place: ClientPlace): string {
-  const lines = (readTextIfThere(logOf(place)) ?? '').split('\n').filter((line) => / [EC] \[/.test(line));
+  const isTelling = (line: string): boolean => / [EC] \[/.test(line) || line.startsWith('signal received');
+  const lines = (readTextIfThere(logOf(place)) ?? '').split('\n').filter(isTelling);
   return lines.slice(-3).join('\n').slice(-LAST_WORDS);
 }
 
@@ -214,9 +247,4 @@ export function killClient(id: ProcessId): void {
 
 export function removeClientFiles({ directory }: ClientPlace): void {
   removeTree(directory);
-}
-
-/** Whether a mount of our list belongs to the client's file system as it is now. */
-export function isOf(live: LiveClient | undefined, mount: Mount | undefined): boolean {
-  return live !== undefined && mount?.device === live.device;
 }

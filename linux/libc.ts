@@ -48,6 +48,7 @@ const calls = {
     'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   ),
   umount2: libc.func('int umount2(const char *target, int flags)'),
+  prctl: libc.func('int prctl(int option, unsigned long argument)'),
   // By number: glibc has functions for them only since 2.36.
   open_tree: libc.func('syscall', 'long', ['long', 'int', 'str', 'unsigned int']),
   move_mount: libc.func('syscall', 'long', ['long', 'int', 'str', 'int', 'str', 'unsigned int']),
@@ -79,6 +80,15 @@ function checked(call: string, run: () => number): number {
 
 export function setns(fd: number, type: number): void {
   checked('setns', () => calls.setns(fd, type));
+}
+
+/** linux/prctl.h */
+const PR_SET_PDEATHSIG = 1;
+const SIGKILL = 9;
+
+/** The calling process is killed when the thread that has started it ends; one that has ended before does not count. */
+export function endWithParent(): void {
+  checked('prctl', () => calls.prctl(PR_SET_PDEATHSIG, SIGKILL));
 }
 
 /** Moves the calling thread into a new namespace. */

@@ -1,4 +1,4 @@
 /** The program that linux/volume-errands.ts starts. */
-import { doErrands, readErrands } from './volume-errands.ts';
+import { workForStarter } from './volume-errand-worker.ts';
 
-process.stdout.write(JSON.stringify(doErrands(readErrands())));
+workForStarter(Number(process.argv[2]));

@@ -3,24 +3,11 @@
  * of its own, started for the errand. It walks paths that tenants may have made, and asks file systems whose server may
  * hang; whoever started it kills it then, and lives on.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, statfsSync } from 'node:fs';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import path from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import * as z from 'zod';
-import { asSluiceError, type ErrorCode, SluiceError } from '../model/errors.ts';
-import { CLONE_FS, CLONE_NEWNS, setns, unshare } from './libc.ts';
-import {
-  attachTree,
-  copyTree,
-  detachMount,
-  mountIdOf,
-  O_PATH,
-  openDirectoryIn,
-  readBelow,
-  removeDirectoriesIn,
-} from './mount-fds.ts';
-import { type Mount, parseMounts } from './mount-table.ts';
-import { run } from './process.ts';
-import { readXattr } from './xattr.ts';
+import { type ErrorCode, SluiceError } from '../model/errors.ts';
 
 /** A Gluster client, with its file system mounted in a mount namespace of its own. */
 const Client = z.strictObject({
@@ -70,298 +57,115 @@ export const VolumeErrand = z.discriminatedUnion('do', [
 ]);
 export type VolumeErrand = z.infer<typeof VolumeErrand>;
 export type VolumePart = z.infer<typeof Part>;
+export type Errand<T extends VolumeErrand['do']> = Extract<VolumeErrand, { readonly do: T }>;
 
-const Batch = z.strictObject({ client: Client.nullable(), errands: z.array(VolumeErrand) });
-type Batch = z.infer<typeof Batch>;
+/** What the program reads. */
+export const ErrandBatch = z.strictObject({ client: Client.nullable(), errands: z.array(VolumeErrand) });
+export type ErrandBatch = z.infer<typeof ErrandBatch>;
 export type ErrandClient = z.infer<typeof Client>;
+export type ErrandPlace = z.infer<typeof There>;
 
-const Failure = z.strictObject({ code: z.string(), message: z.string(), hint: z.string() });
 const Done = z.strictObject({ made: z.int() });
-const Outcome = z.array(z.union([Done, Failure]));
+const Failure = z.strictObject({ code: z.string(), message: z.string(), hint: z.string() });
+/** What the program writes, a line for each errand as soon as it is over. */
+const ErrandOutcome = z.union([Done, Failure]);
+export type ErrandOutcome = z.infer<typeof ErrandOutcome>;
 
 /** How an errand ended: how many directories it has made, or why it failed. */
 export type ErrandResult = { readonly made: number } | SluiceError;
 
 const OURS = path.join(import.meta.dirname, 'volume-errands-main.ts');
-/** Node starts in 60 ms on an idle machine. */
+/** Node starts in 60 ms on an idle machine, and in more than a second on a busy one. */
 const STARTS_WITHIN_MS = 5_000;
+/** Of what it says on standard error, in characters. */
+const LAST_WORDS = 500;
 
-/**
- * Does all of them, in order, also after one has failed.
- * @param client   whose file system is attached; null where it is only taken off
- * @param eachMs   how long one may take
- * @returns for each errand; all the same when the program hung
- */
-export async function runVolumeErrands(
-  client: ErrandClient | null,
-  errands: readonly VolumeErrand[],
-  eachMs: number,
-): Promise<ErrandResult[]> {
-  if (errands.length === 0) return [];
-  const argv = [process.execPath, ...process.execArgv, OURS] as const;
-  const timeoutMs = STARTS_WITHIN_MS + eachMs * errands.length;
-  const batch = { client, errands: [...errands] } satisfies Batch;
-  try {
-    const { code, stdout, stderr } = await run(argv, {
-      stdin: JSON.stringify(batch),
-      timeoutMs,
+/** The program, started and waiting for what it is to do. */
+export interface ErrandRunner {
+  /**
+   * Does all of them, in order, also after one has failed. Once.
+   * @param client   whose file system is attached; null where it is only taken off
+   * @param eachMs   how long one may take; then the program is killed, and those that are left have failed
+   * @returns for each errand
+   */
+  run(
+    client: ErrandClient | null,
+    errands: readonly VolumeErrand[],
+    eachMs: number,
+  ): Promise<readonly ErrandResult[]>;
+  /** Ends it, if it was not needed. */
+  release(): void;
+}
+
+/** Whoever knows that there will be errands starts it early: Node takes longer than what is to be done. */
+export function startVolumeErrands(): ErrandRunner {
+  const argv = [...process.execArgv, OURS, String(process.pid)];
+  const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.on('error', () => undefined); // it may be dead by now; then it says nothing either
+  let said = '';
+  let isUsed = false;
+  child.stderr.on('data', (chunk: Buffer) => {
+    said = (said + chunk.toString()).slice(-LAST_WORDS);
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.once('close', () => resolve());
+    child.once('error', ({ message }) => {
+      said = message;
+      resolve();
     });
-    if (code !== 0) throw failed(stderr.slice(-500));
-    return Outcome.parse(JSON.parse(stdout)).map((one) =>
-      'made' in one ? one : new SluiceError(one.code as ErrorCode, one.message, one.hint),
-    );
-  } catch (error) {
-    return errands.map(() => asSluiceError(error));
-  }
+  });
+  return {
+    async run(client, errands, eachMs): Promise<readonly ErrandResult[]> {
+      isUsed = true;
+      const batch: ErrandBatch = { client, errands: [...errands] };
+      child.stdin.end(JSON.stringify(batch));
+      const results = await resultsOf(child, errands.length, eachMs, ended);
+      const left = failed(child.killed ? `an errand took longer than ${eachMs} ms` : said.trim());
+      return errands.map((_, index) => results[index] ?? left);
+    },
+    release(): void {
+      if (!isUsed) child.kill('SIGKILL');
+    },
+  };
+}
+
+/** All of them, or as many as there were when it ended, or stood still for too long. */
+async function resultsOf(
+  child: ChildProcessByStdio<Writable, Readable, Readable>,
+  count: number,
+  eachMs: number,
+  ended: Promise<void>,
+): Promise<ErrandResult[]> {
+  const kill = (): void => void child.kill('SIGKILL');
+  let timer = setTimeout(kill, STARTS_WITHIN_MS + eachMs);
+  let lines: string[] = [];
+  const done = new Promise<void>((resolve) => {
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+      lines = text.split('\n').slice(0, -1);
+      clearTimeout(timer);
+      timer = setTimeout(kill, eachMs);
+      if (lines.length === count) resolve();
+    });
+  });
+  await Promise.race([done, ended]);
+  void ended.then(() => clearTimeout(timer));
+  return lines.map(resultOf);
+}
+
+function resultOf(line: string): ErrandResult {
+  const told = ErrandOutcome.parse(JSON.parse(line));
+  return 'made' in told ? told : new SluiceError(told.code as ErrorCode, told.message, told.hint);
 }
 
 function failed(why: string): SluiceError {
   return new SluiceError('storage_failed', `mounting a volume failed: ${why}`, "see storaged's log");
 }
 
-/** What the starter has written. */
-export function readErrands(): Batch {
-  return Batch.parse(JSON.parse(readFileSync(0, 'utf8')));
-}
-
-/** What the program does. */
-export function doErrands({ client, errands }: Batch): z.infer<typeof Outcome> {
-  process.umask(0o022);
-  // A thread that shares its root directory with others may not change its mount namespace (setns(2)).
-  unshare(CLONE_FS);
-  const home = openSync('/proc/thread-self/ns/mnt', 'r');
-  const proc = openSync('/proc', O_PATH | constants.O_DIRECTORY);
-  const worker = new Worker(client, home, proc);
-  let unanswered: z.infer<typeof Failure> | undefined;
-  return errands.map((errand) => {
-    if (unanswered !== undefined) return unanswered;
-    try {
-      return { made: worker.do(errand) };
-    } catch (error) {
-      const { code, message, hint } = asSluiceError(error);
-      const failure = { code, message, hint };
-      if (errand.do === 'ask') unanswered = failure;
-      return failure;
-    }
-  });
-}
-
-type Errand<T extends VolumeErrand['do']> = Extract<VolumeErrand, { readonly do: T }>;
-
-class Worker {
-  readonly #client: ErrandClient | null;
-  readonly #home: number;
-  /** Of our own mount namespace: a tenant's may be anything. */
-  readonly #proc: number;
-
-  constructor(client: ErrandClient | null, home: number, proc: number) {
-    this.#client = client;
-    this.#home = home;
-    this.#proc = proc;
-  }
-
-  /** @returns how many directories it has made */
-  do(errand: VolumeErrand): number {
-    switch (errand.do) {
-      case 'ask':
-        return this.#ask(errand);
-      case 'place':
-        return this.#place(errand);
-      case 'attach':
-        return this.#attach(errand);
-      case 'remove':
-        return this.#remove(errand);
-    }
-  }
-
-  /** A client that was refused the volume, or finds no brick, has mounted something that fails at the first question. */
-  #ask({ attribute }: Errand<'ask'>): number {
-    return this.#atClient((root) => {
-      try {
-        statfsSync(root);
-      } catch (cause) {
-        throw new SluiceError(
-          'storage_failed',
-          `the volume does not answer: ${String(cause)}`,
-          'sluice volume show says how its bricks are',
-          { cause },
-        );
-      }
-      if (attribute !== null && readXattr(root, attribute) === undefined)
-        throw new SluiceError('try_again', 'the client runs without its translator', 'start another');
-      return 0;
-    });
-  }
-
-  #place({ part, point }: Errand<'place'>): number {
-    const tree = this.#copy(part);
-    try {
-      const target = openSync(point, O_PATH | constants.O_DIRECTORY);
-      try {
-        attachTree(tree, target);
-        return 0;
-      } finally {
-        closeSync(target);
-      }
-    } finally {
-      closeSync(tree);
-    }
-  }
-
-  #attach({ part, there, directory, make, over, source }: Errand<'attach'>): number {
-    return this.#inDirectory(there, directory, make, (target, made) => {
-      const around = this.#mountAround(there.pid, target);
-      const isThere = around.point === directory;
-      if (over === null && isThere && around.source === source) return made;
-      if (over !== null && !(isThere && around.device === over)) return made;
-      if (over === null) checkPrivate(directory, around);
-      const tree = this.#copy(part);
-      try {
-        within(there, this.#home, () => attachTree(tree, target));
-        this.#checkPlace(there, tree, directory);
-        return made;
-      } finally {
-        closeSync(tree);
-      }
-    });
-  }
-
-  /**
-   * Whoever may rename what lies on the way can have made the directory another place before the mount held it fast: a
-   * directory with a mount on it cannot be renamed.
-   */
-  #checkPlace(there: z.infer<typeof There>, attached: number, directory: string): void {
-    if (this.#mountAround(there.pid, attached).point === directory) return;
-    within(there, this.#home, () => detachMount(attached, this.#proc));
-    throw new SluiceError(
-      'refused',
-      `${directory} was moved while it was being mounted on`,
-      'try again when nobody moves it',
-    );
-  }
-
-  #remove({ there, directory, source, removeDirectories }: Errand<'remove'>): number {
-    for (;;) {
-      const more = this.#inDirectory(there, directory, false, (target) => {
-        const around = this.#mountAround(there.pid, target);
-        if (around.source !== source || around.point !== directory) return false;
-        within(there, this.#home, () => detachMount(target, this.#proc));
-        return true;
-      });
-      if (!more) break;
-    }
-    if (removeDirectories === 0) return 0;
-    const root = openSync(`/proc/${there.pid}/root`, O_PATH | constants.O_DIRECTORY);
-    try {
-      removeDirectoriesIn(root, directory, removeDirectories);
-      return 0;
-    } finally {
-      closeSync(root);
-    }
-  }
-
-  #inDirectory<T>(
-    { pid, inode }: z.infer<typeof There>,
-    directory: string,
-    make: boolean,
-    section: (target: number, made: number) => T,
-  ): T {
-    checkNamespace(pid, inode);
-    const root = openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
-    try {
-      const { fd, made } = openDirectoryIn(root, directory, make);
-      try {
-        return section(fd, made);
-      } finally {
-        closeSync(fd);
-      }
-    } finally {
-      closeSync(root);
-    }
-  }
-
-  /** The mount that a directory lies in, as its namespace lists it. */
-  #mountAround(pid: number, descriptor: number): Mount {
-    const id = mountIdOf(descriptor, this.#proc);
-    const found = this.#mountsOf(pid).find((one) => one.id === id);
-    if (found === undefined) throw gone(pid);
-    return found;
-  }
-
-  #mountsOf(pid: number): Mount[] {
-    return parseMounts(readBelow(this.#proc, `${pid}/mountinfo`));
-  }
-
-  #copy({ directory, make, readOnly }: VolumePart): number {
-    return this.#atClient((rootPath) => {
-      const root = openSync(rootPath, O_PATH | constants.O_DIRECTORY);
-      if (directory === null) return copied(root, readOnly);
-      try {
-        return copied(openDirectoryIn(root, directory, make).fd, readOnly);
-      } finally {
-        closeSync(root);
-      }
-    });
-  }
-
-  #atClient<T>(section: (root: string) => T): T {
-    if (this.#client === null) throw failed('there is no client');
-    const { pid, inode, root } = this.#client;
-    return within({ pid, inode }, this.#home, () => section(root));
-  }
-}
-
-function copied(directory: number, readOnly: boolean): number {
-  try {
-    return copyTree(directory, { readOnly });
-  } finally {
-    closeSync(directory);
-  }
-}
-
-/** Runs a section in another mount namespace. */
-function within<T>({ pid, inode }: z.infer<typeof There>, home: number, section: () => T): T {
-  const there = openNamespace(pid);
-  try {
-    if (fstatSync(there).ino !== inode) throw gone(pid);
-    setns(there, CLONE_NEWNS);
-    try {
-      return section();
-    } finally {
-      setns(home, CLONE_NEWNS);
-    }
-  } finally {
-    closeSync(there);
-  }
-}
-
-function checkNamespace(pid: number, inode: number): void {
-  const there = openNamespace(pid);
-  try {
-    if (fstatSync(there).ino !== inode) throw gone(pid);
-  } finally {
-    closeSync(there);
-  }
-}
-
-function openNamespace(pid: number): number {
-  try {
-    return openSync(`/proc/${pid}/ns/mnt`, 'r');
-  } catch {
-    throw gone(pid);
-  }
-}
-
-function gone(pid: number): SluiceError {
-  return new SluiceError('not_found', `process ${pid} is gone`, 'its container has ended');
-}
-
-/** What is mounted in it would appear elsewhere, too: with other tenants, or on the host. */
-function checkPrivate(directory: string, { shared, point }: Mount): void {
-  if (!shared) return;
-  throw new SluiceError(
-    'refused',
-    `${directory} lies in ${point}, which shares its mounts with other namespaces`,
-    'start the container with another propagation for it, or name another directory',
-  );
+/** Starts the program and does them all. */
+export async function runVolumeErrands(
+  ...[client, errands, eachMs]: Parameters<ErrandRunner['run']>
+): Promise<readonly ErrandResult[]> {
+  return errands.length === 0 ? [] : startVolumeErrands().run(client, errands, eachMs);
 }

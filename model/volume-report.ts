@@ -114,6 +114,8 @@ export const VolumeEvent = z.strictObject({
     'healed',
     'near-full',
     'client-replaced',
+    'mount-dead',
+    'mount-alive',
     'pool-near-full',
   ]),
   /** One sentence for people. */

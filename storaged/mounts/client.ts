@@ -1,5 +1,4 @@
 /** One Gluster client: a container's of one volume, with all the places where its file system is mounted. */
-import { namespaceInode } from '../../linux/directories.ts';
 import {
   type ClientPlace,
   endClient,
@@ -9,22 +8,21 @@ import {
   removeClientFiles,
   startClient,
 } from '../../linux/gluster-client.ts';
-import { ensureSharedPoint, layersAt, removePoint, uncover } from '../../linux/host-points.ts';
-import { mountNamespaces, mountsOf } from '../../linux/mount-table.ts';
+import { removePoint } from '../../linux/host-points.ts';
 import { isAlive } from '../../linux/process.ts';
 import {
   type ErrandResult,
+  type ErrandRunner,
   runVolumeErrands,
-  type VolumeErrand,
-  type VolumePart,
+  startVolumeErrands,
 } from '../../linux/volume-errands.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { Limits } from '../../model/limits.ts';
-import { glusterName, type MountId, type MountRequest, type VolumeId } from '../../model/volume.ts';
+import { glusterName, type MountId, type VolumeId } from '../../model/volume.ts';
 import type { MountStatistics } from '../../model/volume-report.ts';
 import type { GlusterDaemon } from '../contract.ts';
 import { readStatistics, statisticsAttribute, translatorOptions, writeLimits } from './control.ts';
-import { findDeadCopies } from './copies.ts';
+import { isDead, type Job, jobsFor, mountNamespaceOf, type Serving, type Wanted } from './jobs.ts';
 import { clientPlace, controlPath, hostPathOf, type MountPlaces } from './names.ts';
 import type { KeptClient, KeptMount } from './records.ts';
 
@@ -48,9 +46,14 @@ export type ClientOwner = Pick<KeptClient, 'volume' | 'tenant'>;
 const ERRAND_MS = 3_000;
 /** How often it is started anew when it has come up without its translator. */
 const STARTS = 4;
-/** So many dead ones lie below the live one at most. */
-const DEEPEST = 8;
 
+/** How mounting went. */
+export interface Settled {
+  /** For each mount how many directories had to be made in its container, or why it failed. */
+  readonly mounts: ReadonlyMap<MountId, ErrandResult>;
+  /** Why mounts of a predecessor are dead still, in containers that have bound it by themselves. */
+  readonly copies: readonly SluiceError[];
+}
 export class VolumeClient {
   readonly id: string;
   readonly volume: VolumeId;
@@ -85,22 +88,21 @@ export class VolumeClient {
    * Starts it and mounts it where it is wanted, and wherever else a predecessor is mounted.
    * @param kept   what it begins with
    * @param ended  called when it has ended, however
-   * @returns as `settle` does
    * @throws SluiceError `storage_failed`; then it does not run
    */
-  async bring(
-    kept: KeptClient,
-    ended: () => void,
-    wanted: readonly Wanted[],
-  ): Promise<ReadonlyMap<MountId, ErrandResult>> {
+  async bring(kept: KeptClient, ended: () => void, wanted: readonly Wanted[]): Promise<Settled> {
     for (let left = STARTS; ; left--) {
-      await this.#start(kept, ended);
+      // It takes as long to start as the client does.
+      const runner = startVolumeErrands();
       try {
-        return await this.settle(wanted, true);
+        await this.#start(kept, ended);
+        return await this.settle(wanted, true, runner);
       } catch (error) {
         this.kill();
         // It has asked for the volume's description at the moment in which that was being written.
         if (left === 1 || asSluiceError(error).code !== 'try_again') throw error;
+      } finally {
+        runner.release();
       }
     }
   }
@@ -124,88 +126,39 @@ export class VolumeClient {
   /**
    * Mounts its file system where it is wanted, over what predecessors have left. What is there already stays; may be
    * repeated.
-   * @param heal  also wherever else a predecessor's is mounted
-   * @returns for each mount how many directories had to be made in its container, or why it failed
+   * @param heal    also wherever else a predecessor's is mounted
+   * @param runner  the program that does it, if it is started already
    * @throws SluiceError `storage_failed` when the volume does not answer: then nothing was mounted
    */
-  async settle(wanted: readonly Wanted[], heal: boolean): Promise<ReadonlyMap<MountId, ErrandResult>> {
-    const live = this.#live;
-    if (live === undefined) throw noClient();
-    const dead = this.#deadDevices(live);
-    const attribute = this.#setup.parents === undefined ? null : statisticsAttribute(this.place);
-    const jobs: Job[] = [{ errand: { do: 'ask', attribute } }, ...this.#controlJobs(live)];
-    for (const one of wanted)
-      jobs.push(...this.#hostJobs(live, one), ...this.#containerJobs(live, dead, one));
-    if (heal && dead.size > 0) jobs.push(...(await this.#copyJobs(dead)));
-    const results = await runVolumeErrands(
-      live.errands,
-      jobs.map(({ errand }) => errand),
-      ERRAND_MS,
-    );
+  async settle(wanted: readonly Wanted[], heal: boolean, runner?: ErrandRunner): Promise<Settled> {
+    const { place } = this;
+    const serving = this.#serving();
+    if (serving === undefined) throw noClient();
+    const attribute = this.#setup.parents === undefined ? null : statisticsAttribute(place);
+    const { jobs: rest, refused } = await jobsFor(serving, wanted, heal);
+    const jobs: Job[] = [{ errand: { do: 'ask', attribute } }, ...rest];
+    const errands = jobs.map(({ errand }) => errand);
+    const results = await (runner ?? startVolumeErrands()).run(serving.live.errands, errands, ERRAND_MS);
     const [asked] = results;
-    if (asked instanceof SluiceError) throw asked.code === 'not_found' ? endedAtOnce(this.place) : asked;
-    return byMount(wanted, jobs, results);
+    if (asked instanceof SluiceError) throw asked.code === 'not_found' ? endedAtOnce(place) : asked;
+    return {
+      mounts: new Map([...byMount(wanted, jobs, results), ...refused]),
+      copies: results.flatMap((one, index) =>
+        one instanceof SluiceError && jobs[index]?.mount === undefined ? [one] : [],
+      ),
+    };
   }
 
-  #controlJobs({ device }: LiveClient): Job[] {
-    const top = layersAt(this.#control).at(-1);
-    if (top?.device === device) return [];
-    ensureSharedPoint(this.#control);
-    const part = { directory: null, make: false, readOnly: false };
-    return [{ errand: { do: 'place', point: this.#control, part } }];
+  #serving(): Serving | undefined {
+    const live = this.#live;
+    return live && { places: this.#setup.places, place: this.place, control: this.#control, live };
   }
 
-  #hostJobs({ device }: LiveClient, { id, request }: Wanted): Job[] {
-    const point = hostPathOf(this.#setup.places, id);
-    ensureSharedPoint(point);
-    const layers = layersAt(point).filter(({ source }) => source === this.place.source);
-    if (layers.at(-1)?.device === device) return [];
-    // Whoever has bound one of those that go now gets the live one as a copy.
-    for (let depth = layers.length; depth >= DEEPEST; depth--) uncover(point);
-    return [{ mount: id, errand: { do: 'place', point, part: partOf(request) } }];
-  }
-
-  #containerJobs({ device }: LiveClient, dead: ReadonlySet<string>, { id, request }: Wanted): Job[] {
-    const { into } = request;
-    if (into === null) return [];
-    const there = { pid: into.pid, inode: namespaceInode(`/proc/${into.pid}/ns/mnt`) ?? 0 };
-    if (there.inode === 0) throw gone(into.pid);
-    if (there.inode === namespaceInode('/proc/self/ns/mnt')) throw ownNamespace(into.pid);
-    const { source } = this.place;
-    const { directory } = into;
-    const top = mountsOf(into.pid).findLast(({ point }) => point === directory);
-    const isOurs = top?.source === source;
-    if (isOurs && top.device === device) return [];
-    const over = isOurs && dead.has(top.device) ? top.device : null;
-    const jobs: Job[] = [];
-    if (isOurs && over === null)
-      jobs.push({ mount: id, errand: { do: 'remove', there, directory, source, removeDirectories: 0 } });
-    const where = { there, directory, make: true, over, source };
-    jobs.push({ mount: id, errand: { do: 'attach', part: partOf(request), ...where } });
-    return jobs;
-  }
-
-  /** Containers that the runtime has given it privately, and those that we have mounted it in ourselves. */
-  async #copyJobs(dead: ReadonlySet<string>): Promise<Job[]> {
-    const { hostDir, clientDir } = this.#setup.places;
-    const { source } = this.place;
-    const namespaces = (await mountNamespaces()).map(({ pid, inode }) => ({
-      pid,
-      inode,
-      mounts: mountsOf(pid),
-    }));
-    return findDeadCopies(namespaces, source, dead, [hostDir, clientDir]).map((copy) => {
-      const { pid, inode, point, device, readOnly, directory } = copy;
-      const part = { directory, make: true, readOnly };
-      const where = { there: { pid, inode }, directory: point, make: false, over: device, source };
-      return { errand: { do: 'attach', part, ...where } };
-    });
-  }
-
-  /** Devices of its predecessors that mounts of our own hold: no other file system can have their numbers. */
-  #deadDevices({ device }: LiveClient): Set<string> {
-    const own = mountsOf('self').filter((one) => one.source === this.place.source && one.device !== device);
-    return new Set(own.map((one) => one.device));
+  /** Those of the mounts that are still a predecessor's, whatever was said of them. */
+  deadAmong(wanted: readonly Wanted[]): MountId[] {
+    const serving = this.#serving();
+    if (serving === undefined) return wanted.map(({ id }) => id);
+    return wanted.filter((one) => isDead(serving, one)).map(({ id }) => id);
   }
 
   /** Takes one mount off. May be repeated. @throws SluiceError */
@@ -242,8 +195,8 @@ export async function detachMount(
   id: MountId,
   { request: { into }, made }: Pick<KeptMount, 'made' | 'request'>,
 ): Promise<void> {
-  const inode = into === null ? undefined : namespaceInode(`/proc/${into.pid}/ns/mnt`);
-  if (into !== null && inode !== undefined && inode !== namespaceInode('/proc/self/ns/mnt')) {
+  const inode = into === null ? undefined : ownNamespaceOf(into.pid);
+  if (into !== null && inode !== undefined) {
     const where = { there: { pid: into.pid, inode }, directory: into.directory, source };
     const [result] = await runVolumeErrands(
       null,
@@ -257,20 +210,15 @@ export async function detachMount(
   removePoint(hostPathOf(places, id));
 }
 
-/** One mount as it is to be. */
-export interface Wanted {
-  readonly id: MountId;
-  readonly request: MountRequest;
-}
-
-interface Job {
-  /** Whose it is; undefined: nobody's alone. */
-  readonly mount?: MountId;
-  readonly errand: VolumeErrand;
-}
-
-function partOf({ subDirectory, readOnly }: MountRequest): VolumePart {
-  return { directory: subDirectory, make: true, readOnly };
+/** @returns undefined for a process that is gone, or has the machine's own mounts: its number is another's by now */
+function ownNamespaceOf(pid: number): number | undefined {
+  try {
+    const inode = mountNamespaceOf(pid);
+    return inode === mountNamespaceOf(process.pid) ? undefined : inode;
+  } catch (error) {
+    if (asSluiceError(error).code === 'not_found') return undefined;
+    throw error;
+  }
 }
 
 function byMount(
@@ -299,17 +247,5 @@ function endedAtOnce(place: ClientPlace): SluiceError {
     'storage_failed',
     `the volume's client has ended${words === '' ? '' : `: ${words}`}`,
     'sluice volume show says how its bricks are',
-  );
-}
-
-function gone(pid: number): SluiceError {
-  return new SluiceError('not_found', `there is no process ${pid}`, 'name a process of the container');
-}
-
-function ownNamespace(pid: number): SluiceError {
-  return new SluiceError(
-    'refused',
-    `process ${pid} has no mounts of its own: they are the machine's`,
-    'name a process that runs inside the container',
   );
 }

@@ -17,8 +17,8 @@ export async function endAllMounts(places: MountPlaces, store: Store): Promise<n
   const all = [...records.mounts];
   for (const [id, kept] of all)
     await detachMount(places, clientPlace(places, kept.client).source, id, kept).catch(() => undefined);
-  const found = findClients((source) => source.startsWith(SOURCE_PREFIX)).values();
-  const ours = [...found].filter(({ errands }) => errands.root.startsWith(`${places.clientDir}/`));
+  const found = findClients((source) => source.startsWith(SOURCE_PREFIX));
+  const ours = found.filter(({ root }) => root.startsWith(`${places.clientDir}/`));
   await Promise.all(ours.map(({ id }) => endClient(id)));
   unmountBelow(places.hostDir);
   for (const directory of [places.hostDir, places.clientDir]) removeTree(directory);

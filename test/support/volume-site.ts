@@ -133,6 +133,6 @@ export async function podmanAt({ directory }: Pick<VolumeSite, 'directory'>): Pr
 
 /** Gluster clients of the site that live. */
 export function clientsOf({ directory }: Pick<VolumeSite, 'directory'>): LiveClient[] {
-  const all = findClients((source) => source.startsWith(SOURCE_PREFIX)).values();
-  return [...all].filter(({ errands }) => errands.root.startsWith(`${directory}/`));
+  const all = findClients((source) => source.startsWith(SOURCE_PREFIX));
+  return all.flatMap(({ root, live }) => (root.startsWith(`${directory}/`) && live ? [live] : []));
 }
