@@ -13,6 +13,7 @@ const BLUE = 'blue' as TenantName;
 const RED = 'red' as TenantName;
 const WEB = 'web' as ContainerId;
 const ID = 'm0123456789ab' as MountId;
+const OTHER = 'm0123456789ac' as MountId;
 /** No process has so high a number (proc(5), pid_max). */
 const NO_PID = 2 ** 22 + 1;
 
@@ -28,12 +29,15 @@ interface World {
   readonly containers: Containers;
   /** Whom netd tells of; undefined: it is away. */
   told: readonly (readonly [ContainerId, TenantName])[] | undefined;
+  /** Ms. */
+  now: number;
 }
 
 function world(): World {
   const file = path.join(directory, 'containers.json');
   const here: World = {
     told: [],
+    now: 0,
     containers: knowContainers(
       {
         request: async () => {
@@ -42,12 +46,14 @@ function world(): World {
         },
       },
       file,
+      () => here.now,
     ),
   };
   return here;
 }
 
-const mount = (of: Partial<Mount> = {}): Mount => ({ id: ID, container: WEB, tenant: BLUE, ...of }) as Mount;
+const mount = (of: Partial<Mount> = {}): Mount =>
+  ({ ...{ id: ID, container: WEB, tenant: BLUE, into: null }, ...of }) as Mount;
 
 async function lives(containers: Containers, one = mount()): Promise<boolean> {
   const judge = await containers.judge();
@@ -109,6 +115,24 @@ describe('a mount', () => {
     const here = world();
     here.containers.mountedInto(ID, NO_PID);
     await expect(lives(here.containers)).resolves.toBe(false);
+  });
+
+  it('in a container of before the machine was started goes, and one that its runtime may still bind stays', async () => {
+    const here = world();
+    const running = mount({ into: { pid: process.pid, directory: '/data' } });
+    // It may be about to be made.
+    await expect(lives(here.containers, running)).resolves.toBe(true);
+    here.now = 60_000;
+    await expect(lives(here.containers, mount({ id: OTHER }))).resolves.toBe(true);
+    here.told = [[WEB, BLUE]];
+    await expect(lives(here.containers, running)).resolves.toBe(true);
+    here.told = [];
+    const fresh = world();
+    await lives(fresh.containers, running);
+    fresh.now = 59_999;
+    await expect(lives(fresh.containers, running)).resolves.toBe(true);
+    fresh.now = 60_000;
+    await expect(lives(fresh.containers, running)).resolves.toBe(false);
   });
 
   it('stays as long as netd cannot be asked', async () => {

@@ -18,6 +18,8 @@ const Kept = z.object({
 
 /** The oldest are forgotten: whoever has a mount was seen later than so many others. */
 const SEEN_KEPT = 10_000;
+/** A mount that takes longer has failed by itself. */
+const MADE_WITHIN_MS = 60_000;
 /** No process has begun then. */
 const NEVER = -1;
 
@@ -40,11 +42,18 @@ export interface Containers {
  * has never known is somebody's who will unmount it: perhaps its runtime is only about to start it.
  *
  * @param file  what must not be forgotten by a restart of this daemon
+ * @param now  ms of a clock that only goes forward
  */
-export function knowContainers(netd: Pick<ApiClient, 'request'>, file: string): Containers {
+export function knowContainers(
+  netd: Pick<ApiClient, 'request'>,
+  file: string,
+  now: () => number = () => performance.now(),
+): Containers {
   const kept = load(file);
   const seen = new Set<ContainerId>(kept.seen);
   const processes = new Map<string, ProcessId>(kept.processes.map(({ mount, ...id }) => [mount, id]));
+  /** Since when mounts in running containers have been seen without their process. */
+  const unnoted = new Map<MountId, number>();
   let known = new Map<ContainerId, TenantName>();
 
   function save(): void {
@@ -61,13 +70,22 @@ export function knowContainers(netd: Pick<ApiClient, 'request'>, file: string): 
   }
 
   function unmounted(mount: MountId): void {
+    unnoted.delete(mount);
     if (processes.delete(mount)) save();
   }
 
   /** Where nothing else is known of a container: whether the process it was mounted for is there. */
-  function lives({ container, id }: Mount): boolean {
+  function lives({ container, id, into }: Mount): boolean {
     const process = processes.get(id);
-    return process === undefined ? !seen.has(container) : isAlive(process);
+    if (process !== undefined) return isAlive(process);
+    return into === null ? !seen.has(container) : isBeingMade(id);
+  }
+
+  /** Its process is noted when it is there. Of before the machine was started there is no note of any. */
+  function isBeingMade(mount: MountId): boolean {
+    const since = unnoted.get(mount) ?? now();
+    unnoted.set(mount, since);
+    return now() - since < MADE_WITHIN_MS;
   }
 
   async function ask(): Promise<boolean> {
