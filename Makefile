@@ -20,8 +20,8 @@ PAUSE := $(if $(wildcard test/images/pause.c),build/pause)
 
 # The translator goes where Gluster's headers are; without them shared volumes cannot be mounted, and nothing else lacks it.
 TRANSLATOR := storaged/translator
-TRANSLATOR_PURE := $(addprefix $(TRANSLATOR)/,bucket.c shared-bucket.c limits.c flow.c guard.c gate.c requester.c)
-TRANSLATOR_GLUSTER := $(addprefix $(TRANSLATOR)/,translator.c abi.c data.c names.c attributes.c xattrs.c)
+TRANSLATOR_PURE := $(addprefix $(TRANSLATOR)/,bucket.c shared-bucket.c limits.c flow.c guard.c gate.c requester.c extents.c)
+TRANSLATOR_GLUSTER := $(addprefix $(TRANSLATOR)/,translator.c abi.c data.c names.c attributes.c xattrs.c room.c)
 GLUSTER_HEADERS := $(wildcard /usr/include/glusterfs/xlator.h)
 TRANSLATORS := $(if $(wildcard $(TRANSLATOR)/translator.c),$(if $(GLUSTER_HEADERS),build/sluice-io.so) build/translator-test)
 # glusterfs is linked to uuid and to the sources' own idea of 64-bit offsets; never unloaded, since its state outlives graphs.

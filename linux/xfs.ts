@@ -34,6 +34,12 @@ export async function makeXfs(
 let knowsQuotas: boolean | undefined;
 
 /**
+ * How much a file that grows is given beyond its end. By default as much as it has: on a small disk that is a large part
+ * of it, which nobody else can use, and which is gone at once.
+ */
+const AHEAD = 'allocsize=256k';
+
+/**
  * Makes the mount point where it is missing. Quotas of projects are counted where the kernel can.
  * @param discard  whether what is freed is given back to the file below
  * @throws SluiceError `program_failed`
@@ -44,7 +50,7 @@ export async function mountXfs(
   point: string,
   { discard }: { readonly discard: boolean },
 ): Promise<void> {
-  const options = `X-mount.mkdir=0700,noatime,nodev,nosuid,noexec${discard ? ',discard' : ''}`;
+  const options = `X-mount.mkdir=0700,noatime,nodev,nosuid,noexec,${AHEAD}${discard ? ',discard' : ''}`;
   const mount = (more: string): Argv =>
     inside(['mount', '-i', '-n', '-t', 'xfs', '-o', `${options}${more}`, device, point]);
   if (knowsQuotas !== false && (await run(mount(',prjquota'))).code === 0) {
@@ -154,6 +160,14 @@ export async function growXfs(
  */
 export async function holdBackXfs(inside: Inside, point: string, blocks: number): Promise<void> {
   await runOk(inside(['xfs_io', '-x', '-c', `resblks ${blocks}`, point]));
+}
+
+/**
+ * Notes at a mount point how many bytes may be written below it, for who tells of its size (storaged/translator/room.c).
+ * @throws SluiceError `program_failed`
+ */
+export async function noteSize(inside: Inside, point: string, bytes: number): Promise<void> {
+  await runOk(inside(['setfattr', '-n', 'trusted.sluice.bytes', '-v', String(bytes), point]));
 }
 
 export interface FileSystemFill {

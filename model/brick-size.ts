@@ -84,10 +84,10 @@ export function heldBackBlocks(blocks: number): number {
 }
 
 /**
- * Of what was wanted, kept back besides until the brick is full, and given then: to remove a file Gluster must first
+ * Of what was wanted, what data never gets (RESERVE of storaged/translator/room.c): to remove a file Gluster must first
  * write down that it will, and a disk without a free block could never be emptied.
  */
-export const SPARE_BLOCKS = 1_024;
+export const SPARE_BYTES = 1_024 * BLOCK_BYTES;
 
 function overheadOf(blocks: number, groups: number): number {
   return LOG_BLOCKS + heldBackBlocks(blocks) + BLOCKS_ONCE + BLOCKS_PER_GROUP * groups;

@@ -138,13 +138,14 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
 /** Who may come, by the addresses by which they come. */
 function glusterOptions(
   { isPrivate, tls }: StoragedOptions,
-  { hosts, layout }: Volume,
+  { hosts, layout, bricks }: Volume,
   view: NodeView | undefined,
   own: Ipv4 | undefined,
 ): GlusterOptions {
   const addresses = isPrivate ? [own] : hosts.map((host) => view?.nodes.get(host)?.uplinkAddress);
   const known = addresses.filter((address) => address !== undefined);
-  return volumeOptions({ replicated: layout !== 'single', hosts: known, tls });
+  const brickBytes = Math.max(...bricks.map(({ bytes }) => bytes));
+  return volumeOptions({ replicated: layout !== 'single', hosts: known, tls, brickBytes });
 }
 
 async function toldOf(server: ApiClient, { id }: Volume): Promise<readonly (BrickReport | undefined)[]> {

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureDirectory } from '../../linux/files.ts';
 import { imageAt, moveAway, removeImages, roomBelow } from '../../linux/images.ts';
-import { fillsInside, removeDirectoryInside, unmountInside } from '../../linux/xfs.ts';
-import { poolRefusal, shapeOf } from '../../model/brick-size.ts';
+import { type FileSystemFill, fillsInside, removeDirectoryInside, unmountInside } from '../../linux/xfs.ts';
+import { poolRefusal, roomIn, SPARE_BYTES, shapeOf } from '../../model/brick-size.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { VolumeId } from '../../model/volume.ts';
 import type { Pool } from '../../model/volume-report.ts';
@@ -157,7 +157,7 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
     return some.map((record) => {
       const { volume, index, bytes, inodes, thin } = record;
       const path = brickPathOf(options, nameOf(record));
-      const fill = fills.get(path) ?? null;
+      const fill = fillOf(record, fills.get(path));
       return { volume, index, bytes, inodes, thin, path, mounted: fill !== null, fill };
     });
   }
@@ -178,6 +178,13 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
     remove: (volume: VolumeId, index: number) => inTurn(() => takeAway(nameOf({ volume, index }))),
     pool: async () => readPoolNow(),
   };
+}
+
+/** As clients see it: what data may take, of what was wanted. */
+function fillOf(record: BrickRecord, raw: FileSystemFill | undefined): FileSystemFill | null {
+  if (raw === undefined) return null;
+  const totalBytes = Math.min(raw.totalBytes, roomIn(shapeOf(record, record.groupBlocks)));
+  return { ...raw, totalBytes, freeBytes: Math.max(raw.freeBytes - SPARE_BYTES, 0) };
 }
 
 function shrinks(name: string, has: number, wanted: number): SluiceError {

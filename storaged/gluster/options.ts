@@ -11,11 +11,14 @@ export const CLUSTER_OPTIONS: Readonly<Record<string, string>> = {
 export const PING_TIMEOUT_S = 5;
 /** A file is spread over the bricks in pieces of this size. */
 export const SHARD_BYTES = 64 * 2 ** 20;
+/** Of small volumes: a set that is nearly full can lose no more than a piece. It is the least that Gluster takes. */
+export const SMALL_SHARD_BYTES = 4 * 2 ** 20;
+/** Of data, in a set; below it a set would have fewer than 64 large pieces. */
+const SMALL_BELOW_BYTES = 64 * SHARD_BYTES;
 
 /** Only what Gluster would not do by itself: each one makes `volume set` slower. docs/gluster.md has the reasons; a test compares. */
 const EVERY_VOLUME: Readonly<Record<string, string>> = {
   'features.shard': 'on',
-  'features.shard-block-size': `${SHARD_BYTES / 2 ** 20}MB`,
   'storage.reserve': '0',
   'cluster.min-free-disk': '5%',
   'network.ping-timeout': String(PING_TIMEOUT_S),
@@ -48,6 +51,8 @@ export interface VolumeOptionsWish {
   /** Who may mount it, besides the storage nodes themselves. */
   readonly hosts: readonly Ipv4[];
   readonly tls: boolean;
+  /** What one of its bricks holds of data; left out: much. */
+  readonly brickBytes?: number;
 }
 
 /** All of a volume's options. */
@@ -55,13 +60,20 @@ export function volumeOptions({
   replicated,
   hosts,
   tls,
+  brickBytes = Number.POSITIVE_INFINITY,
 }: VolumeOptionsWish): Readonly<Record<string, string>> {
   return {
     ...EVERY_VOLUME,
+    'features.shard-block-size': `${shardBytes(brickBytes) / 2 ** 20}MB`,
     ...(replicated && REPLICATED),
     'auth.allow': accessList(hosts),
     ...(tls && { 'client.ssl': 'on', 'server.ssl': 'on', 'auth.ssl-allow': '*' }),
   };
+}
+
+/** Of new files: each file keeps to the size that it began with. */
+export function shardBytes(brickBytes: number): number {
+  return brickBytes < SMALL_BELOW_BYTES ? SMALL_SHARD_BYTES : SHARD_BYTES;
 }
 
 /** Gluster takes an empty list for everybody; no client ever comes from this address (RFC 1122, 3.2.1.3). */

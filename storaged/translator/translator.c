@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "room.h"
 
 enum { memory_types_end = gf_common_mt_end + 1 };
 
@@ -118,6 +119,11 @@ static void shut_meta(xlator_t *this) {
     if (strcmp(each->type, "meta") == 0) each->fops = default_fops;
 }
 
+static bool is_in_brick(xlator_t *this) {
+  char *role = NULL;
+  return dict_get_str(this->options, "role", &role) == 0 && strcmp(role, "brick") == 0;
+}
+
 static int32_t init(xlator_t *this) {
   const char *difference = abi_difference(this);
   if (difference != NULL) {
@@ -129,6 +135,7 @@ static int32_t init(xlator_t *this) {
     gf_log(this->name, GF_LOG_ERROR, "must stand above exactly one other translator");
     return -1;
   }
+  if (is_in_brick(this)) return room_init(this);
   shut_meta(this);
   pthread_mutex_lock(&setting_up);
   if (the_client == NULL) the_client = new_client(this);
@@ -140,11 +147,14 @@ static int32_t init(xlator_t *this) {
 }
 
 static int32_t reconfigure(xlator_t *this, dict_t *options) {
-  return apply_options(this, client_of(this), options) ? 0 : -1;
+  return is_in_brick(this) || apply_options(this, client_of(this), options) ? 0 : -1;
 }
 
 /* What the old graph's requests still need must stay. */
-static void fini(xlator_t *this) { this->private = NULL; }
+static void fini(xlator_t *this) {
+  if (is_in_brick(this)) room_fini(this);
+  this->private = NULL;
+}
 
 static int32_t count_memory(xlator_t *this) { return xlator_mem_acct_init(this, memory_types_end); }
 
@@ -202,6 +212,7 @@ static struct volume_options options[] = {
     OPTION("write-ops", "operations a second that write; 0: without limit"),
     OPTION("burst-ms", "for how long unused rate is kept"),
     OPTION("parents", "files of buckets shared with other clients, separated by colons"),
+    OPTION("role", "'brick': it stands above a disk, and keeps its last room for names; by default in a client"),
     OPTION("token", "file with the secret that limits and statistics are asked by"),
     {.key = {NULL}},
 };

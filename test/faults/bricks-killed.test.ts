@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { run } from '../../linux/process.ts';
-import { BLOCK_BYTES, SPARE_BLOCKS } from '../../model/brick-size.ts';
+import { SPARE_BYTES } from '../../model/brick-size.ts';
 import { BRICK_POINTS } from '../../storaged/bricks/apply.ts';
 import type { WantedBrick } from '../../storaged/contract.ts';
 import type { BrickOrder } from '../support/brick-order.ts';
@@ -13,7 +13,6 @@ const ORDER = path.join(import.meta.dirname, '../support/brick-order.ts');
 const SIGKILL = 128 + 9;
 const GROWN = 400 * MIB;
 /** Given only when the rest is used. */
-const SPARE = SPARE_BLOCKS * BLOCK_BYTES;
 
 let world: BrickWorld;
 
@@ -66,7 +65,7 @@ describe.each([true, false])('storaged dies (thin: %s)', (thin) => {
   it.each(BRICK_POINTS.make)('making a brick, at %s', async (point) => {
     await diesAt(point, { ensure: wanted });
     const made = await world.keeper().ensure(wanted);
-    expect(made.fill?.freeBytes).toBe(wanted.bytes - SPARE);
+    expect(made.fill?.freeBytes).toBe(wanted.bytes - SPARE_BYTES);
     await expectWhole(wanted);
     survived('making', point);
   });
@@ -83,7 +82,7 @@ describe.each([true, false])('storaged dies (thin: %s)', (thin) => {
     await world.shell(`rm ${brickPath}/*`);
     await world.reboot();
     const again = await world.keeper().ensure(larger);
-    expect(again.fill?.freeBytes).toBe(GROWN - SPARE);
+    expect(again.fill?.freeBytes).toBe(GROWN - SPARE_BYTES);
     survived('growing', point);
   });
 });
