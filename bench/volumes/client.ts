@@ -78,8 +78,8 @@ async function inhabit(lab: Lab, container: LabContainer): Promise<Inhabited> {
 async function killedFor({ file, hostPath }: Inhabited): Promise<number> {
   const before = deviceOf(file);
   const top = layersAt(hostPath).at(-1);
-  const clients = findClients((source) => source === top?.source).values();
-  const victim = [...clients].find(({ device }) => device === top?.device);
+  const clients = findClients((source) => source === top?.source);
+  const victim = clients.find(({ live }) => live?.device === top?.device);
   if (before === undefined || victim === undefined) throw failed('there is no client to kill');
   const killed = performance.now();
   process.kill(victim.id.pid, 'SIGKILL');
