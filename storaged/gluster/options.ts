@@ -19,6 +19,7 @@ const SMALL_BELOW_BYTES = 64 * SHARD_BYTES;
 /** Only what Gluster would not do by itself: each one makes `volume set` slower. docs/gluster.md has the reasons; a test compares. */
 const EVERY_VOLUME: Readonly<Record<string, string>> = {
   'features.shard': 'on',
+  'cluster.extra-hash-regex': '^[0-9a-f]{8}-[0-9a-f-]{27}[.]?[0-9]*([.0-9][0-9])$',
   'storage.reserve': '0',
   'cluster.min-free-disk': '5%',
   'network.ping-timeout': String(PING_TIMEOUT_S),

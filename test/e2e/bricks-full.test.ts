@@ -123,9 +123,10 @@ describe('a volume on bricks of a fixed size', () => {
     for (const client of clients) {
       const { total, free } = await df(client);
       process.stdout.write(`df of ${SIZE} bytes: ${total} in all, ${free} available\n`);
-      expect(free).toBeGreaterThan(SIZE * 0.97);
+      // What is missing is kept for names, and what Gluster has made.
+      expect(free).toBeGreaterThan(SIZE * 0.98);
       expect(free).toBeLessThanOrEqual(SIZE);
-      expect(total).toBeLessThan(SIZE + SETS * 33 * MIB);
+      expect(total).toBe(SIZE);
     }
   });
 
@@ -134,17 +135,14 @@ describe('a volume on bricks of a fixed size', () => {
     const written = await fill(names);
     report('four writers', written, SIZE);
     expect(written).toBeLessThanOrEqual(SIZE);
-    expect(written).toBeGreaterThan(SIZE * 0.5);
+    // They run side by side, and each ends when a piece of its own finds no room.
+    expect(written).toBeGreaterThan(SIZE * 0.85);
   });
 
-  it('keeps all its bricks while it is full', async () => {
-    const { cluster } = clients[0]!.node;
-    // Longer than it would take Gluster's own check, were it on: it takes a full disk for a broken one.
-    const enough = performance.now() + 6_000;
-    await until('time for a check has passed', async () => {
-      expect((await cluster.status(NAME)).filter(({ online }) => !online)).toEqual([]);
-      return performance.now() > enough;
-    });
+  it('keeps all its bricks while it is full, and goes on changing what is there', async () => {
+    const { node, at } = clients[0]!;
+    await node.sh('dd if=/dev/urandom of="$1/w1" bs=128k count=16 conv=notrunc,fsync', at);
+    expect((await node.cluster.status(NAME)).filter(({ online }) => !online)).toEqual([]);
   });
 
   it('can be emptied when it is full', async () => {
@@ -157,7 +155,7 @@ describe('a volume on bricks of a fixed size', () => {
     const written = await fill(['one']);
     report('one file', written, SIZE);
     expect(written).toBeLessThanOrEqual(SIZE);
-    expect(written).toBeGreaterThan(SIZE * 0.5);
+    expect(written).toBeGreaterThan(SIZE * 0.95);
   });
 
   it('grows while it is full, as its clients see, and takes more then', async () => {
