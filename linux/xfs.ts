@@ -170,6 +170,45 @@ export async function noteSize(inside: Inside, point: string, bytes: number): Pr
   await runOk(inside(['setfattr', '-n', 'trusted.sluice.bytes', '-v', String(bytes), point]));
 }
 
+/** What a disk says that does not work any more, or XFS for it: EIO, EUCLEAN, EROFS, ENXIO, ENODEV. */
+const BROKEN =
+  /Input\/output error|Structure needs cleaning|Read-only file system|No such device(?: or address)?/;
+
+/**
+ * Reads the first block past all caches, which must be of XFS (its magic number: fs/xfs/libxfs/xfs_format.h), and writes to
+ * the journal that the mount point was touched. Neither takes room. May never return when the disk hangs.
+ * @returns what the disk said, if it does not work
+ */
+export async function checkXfs(
+  inside: Inside,
+  { device, point }: { readonly device: string; readonly point: string },
+): Promise<string | undefined> {
+  const script = `first=$(dd if="$1" bs=4096 count=1 iflag=direct status=none | head -c 4)
+    case "$first" in XFSB | "") ;; *) echo "Structure needs cleaning" >&2 ;; esac
+    touch -c -m "$2" && sync "$2"`;
+  const { stderr } = await run(inside(['sh', '-c', script, 'sh', device, point]), {
+    timeoutMs: LONGEST_CHECK_MS,
+  });
+  return BROKEN.exec(stderr)?.[0];
+}
+
+/** Whoever asks is less patient; a program that waits for a disk may not die even then. */
+const LONGEST_CHECK_MS = 60_000;
+
+/**
+ * From now on every operation on it fails, without touching the disk, until it is mounted again. What was promised to be
+ * on it is: its journal is replayed then. @throws SluiceError `program_failed`
+ */
+export async function shutXfs(inside: Inside, point: string): Promise<void> {
+  await runOk(inside(['xfs_io', '-x', '-c', 'shutdown', point]));
+}
+
+/** Kills the brick processes whose files of process numbers bear such a name, as glusterd writes them. */
+export async function killByPidFiles(inside: Inside, pattern: string): Promise<void> {
+  const script = 'for file in /run/gluster/vols/*/$1; do [ ! -f "$file" ] || kill -9 "$(cat "$file")"; done';
+  await run(inside(['sh', '-c', script, 'sh', pattern]));
+}
+
 export interface FileSystemFill {
   readonly totalBytes: number;
   readonly freeBytes: number;

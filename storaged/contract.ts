@@ -103,11 +103,13 @@ export interface HeldBrick extends WantedBrick {
   readonly path: string;
   readonly mounted: boolean;
   readonly fill: Fill | null;
+  /** What its disk says, or that it says nothing, when it does not work any more. */
+  readonly broken?: string;
 }
 
 /** Images of file systems in the pool, one for each brick: what is full is full. */
 export interface BrickKeeper {
-  /** Asked every second, it also sees to it that thin bricks take no more than the pool has. */
+  /** Asked every second, it also looks after disks, and sees to it that thin bricks take no more than the pool has. */
   held(): Promise<readonly HeldBrick[]>;
   /**
    * Makes it, or grows it to what is wanted, and mounts it. May be repeated; what was half-made is made anew.

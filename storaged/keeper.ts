@@ -119,6 +119,8 @@ export class StorageKeeper {
     const held = this.#observed.bricks.find((one) => one.volume === volume.id && one.index === index);
     const failure = this.#failureOf(volume);
     const common = { volume: volume.id, index, generation: volume.generation, fill: held?.fill ?? null };
+    if (held?.broken !== undefined)
+      return { ...common, state: 'failed', why: `its disk does not work: ${held.broken}` };
     if (failure !== undefined && (failure.index === index || held === undefined))
       return { ...common, state: 'failed', why: failure.error.message };
     if (held === undefined) return undefined;

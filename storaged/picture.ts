@@ -2,6 +2,7 @@
 import type { Ipv4 } from '../model/addresses.ts';
 import type { NodeName } from '../model/names.ts';
 import type { MountReport, StorageReport, VolumeEvent, VolumeReport } from '../model/volume-report.ts';
+import { watchBrokenDisks } from './disk-watch.ts';
 import type { StorageKeeper } from './keeper.ts';
 import type { StorageParts } from './parts.ts';
 import { watchPool } from './pool-watch.ts';
@@ -31,10 +32,12 @@ export function createPicture(world: PictureWorld): Picture {
   /** A node that had something goes on to say that it has nothing. */
   let spoken = false;
   const lookAtPool = watchPool(world.tell);
+  const lookAtDisks = watchBrokenDisks(world.tell);
 
   async function whole(): Promise<Whole> {
     const bricks = await parts.bricks();
     await keeper.refreshBricks();
+    lookAtDisks(keeper.heldBricks());
     const pool = (await bricks?.pool()) ?? null;
     lookAtPool(pool);
     return {

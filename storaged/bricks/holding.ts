@@ -18,7 +18,7 @@ export interface SeenBrick {
 export interface BrickHolding {
   /** Of a brick that was just mounted or has just grown. @throws SluiceError */
   settle(brick: SeenBrick): Promise<void>;
-  /** Of all that are mounted: when the pool has become short of room, or is no longer. @throws SluiceError */
+  /** Of all that are mounted: when the pool has become short of room, or is no longer. */
   look(pool: Pool, mounted: readonly SeenBrick[]): Promise<void>;
 }
 
@@ -52,7 +52,8 @@ export function holdBricks(place: Place): BrickHolding {
       short = isShort(pool, short);
       for (const brick of mounted) {
         const name = nameOf(brick.record);
-        if (told.get(name) !== stateOf(brick.record)) await tell(brick);
+        // One whose disk does not work cannot be told, and must not keep the others from it; it is tried again.
+        if (told.get(name) !== stateOf(brick.record)) await tell(brick).catch(() => undefined);
       }
     },
   };

@@ -9,6 +9,7 @@ import type { VolumeId } from '../../model/volume.ts';
 import type { Pool } from '../../model/volume-report.ts';
 import type { BrickKeeper, HeldBrick, WantedBrick } from '../contract.ts';
 import { applyBrick, type Checkpoint } from './apply.ts';
+import { type HealthTimes, watchDisks } from './health.ts';
 import { holdBricks } from './holding.ts';
 import { brickPathOf, mountedBricks, observeBrick, type Place, pointOf } from './observe.ts';
 import { planBrick } from './plan.ts';
@@ -21,6 +22,8 @@ export interface BrickKeeperOptions extends Place {
   readonly reserve: number;
   /** How many times its room the pool may promise. */
   readonly overcommit: number;
+  /** How patient it is with disks; tests are less. */
+  readonly health?: Partial<HealthTimes>;
   /** Where tests may let the process die. */
   readonly checkpoint?: Checkpoint;
 }
@@ -46,6 +49,7 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
   };
   let isTidy = false;
   const holding = holdBricks(options);
+  const health = watchDisks(options, options.health);
 
   const readPoolNow = (): Pool =>
     poolOf({
@@ -152,13 +156,23 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
   async function describe(some: readonly BrickRecord[]): Promise<HeldBrick[]> {
     const mounted = await mountedBricks(options);
     const isMounted = (record: BrickRecord): boolean => mounted.has(pointOf(options, nameOf(record)));
+    // Before they are asked how full they are: one that hangs would not answer that either.
+    health.look(
+      [...records.keys()].flatMap((name) => {
+        const point = pointOf(options, name);
+        const device = mounted.get(point)?.device;
+        return device === undefined ? [] : [{ name, point, device }];
+      }),
+    );
     const paths = some.filter(isMounted).map((record) => brickPathOf(options, nameOf(record)));
     const fills = await fillsInside(daemon.inside, paths);
     return some.map((record) => {
       const { volume, index, bytes, inodes, thin } = record;
       const path = brickPathOf(options, nameOf(record));
       const fill = fillOf(record, fills.get(path));
-      return { volume, index, bytes, inodes, thin, path, mounted: fill !== null, fill };
+      const broken = health.brokenBy(nameOf(record));
+      const held = { volume, index, bytes, inodes, thin, path, mounted: fill !== null, fill };
+      return broken === undefined ? held : { ...held, mounted: isMounted(record), broken };
     });
   }
 

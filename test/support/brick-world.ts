@@ -7,7 +7,7 @@ import { detachLoop, loopsInUse } from '../../linux/loop.ts';
 import { mountsOf } from '../../linux/mount-table.ts';
 import { type Argv, type Daemon, run, runOk, startDaemon } from '../../linux/process.ts';
 import type { VolumeId } from '../../model/volume.ts';
-import { createBrickKeeper } from '../../storaged/bricks/keeper.ts';
+import { type BrickKeeperOptions, createBrickKeeper } from '../../storaged/bricks/keeper.ts';
 import type { Place } from '../../storaged/bricks/observe.ts';
 import type { BrickKeeper, WantedBrick } from '../../storaged/contract.ts';
 import { until } from '../runtimes/until.ts';
@@ -19,7 +19,7 @@ export interface BrickWorld extends AsyncDisposable {
   readonly place: Place;
   readonly directory: string;
   /** As a daemon that starts anew. */
-  keeper(options?: { reserve?: number; overcommit?: number }): BrickKeeper;
+  keeper(options?: Partial<Pick<BrickKeeperOptions, 'reserve' | 'overcommit' | 'health'>>): BrickKeeper;
   /** Runs it where the bricks are mounted. */
   run(...argv: [string, ...string[]]): ReturnType<typeof run>;
   shell(script: string): Promise<string>;
