@@ -20,6 +20,8 @@ export interface Supervision {
   /** Called when the daemon says that it cannot work as it is configured: starting it again would not help. */
   onRefusal(exitCode: number): void;
   readonly log: Log;
+  /** Whether a test of crashes lets daemons die at chosen points. */
+  readonly tested: boolean;
 }
 
 /** Daemons end themselves earlier than this (cli/roles/role.ts). */
@@ -28,7 +30,7 @@ const PATIENCE_MS = 20_000;
 const HOPELESS = [2, 3];
 
 export function supervise(options: Supervision): Supervised {
-  const { daemon, script, args, onLine, onRefusal, log } = options;
+  const { daemon, script, args, onLine, onRefusal, log, tested } = options;
   const stopping = new AbortController();
   let child: Child | undefined;
 
@@ -40,7 +42,8 @@ export function supervise(options: Supervision): Supervised {
       const exit = await child.exited;
       if (stopping.signal.aborted) return;
       if (exit.code !== undefined && HOPELESS.includes(exit.code)) return onRefusal(exit.code);
-      pauseMs = pauseBeforeRestart(pauseMs, Date.now() - started);
+      // Where a test kills daemons on purpose, each death is the first.
+      pauseMs = pauseBeforeRestart(tested ? 0 : pauseMs, Date.now() - started);
       log.warn({ daemon, again: `in ${pauseMs} ms` }, `${daemon} ended ${wordsOf(exit)}`);
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
     }

@@ -78,6 +78,7 @@ function startDaemon(options: UpOptions, daemon: Daemon, end: (exitCode: number)
       end(exitCode);
     },
     log,
+    tested: process.env['SLUICE_FAIL_POINTS'] !== undefined,
   });
 }
 

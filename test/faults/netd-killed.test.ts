@@ -46,15 +46,6 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.close());
 
-/** A supervisor lets a daemon that keeps dying wait longer each time; a new one begins with short pauses. */
-const CRASHES_PER_SUPERVISOR = 4;
-let cases = 0;
-beforeEach(async () => {
-  if (cases++ % CRASHES_PER_SUPERVISOR !== 0 || cases === 1) return;
-  await Promise.all(lab.nodes.map((node) => node.stop()));
-  await lab.start();
-});
-
 /** What happens after the crash. @returns whether the container is attached then */
 type GoOn = (verbs: VerbsLab, sandbox: Sandbox, point: string) => Promise<boolean>;
 

@@ -5,7 +5,7 @@ import type { LabNode } from '../../lab/node.ts';
 import { bricksOf, glusterOf, type Mounted, mount, remains, shown, typed } from '../support/storage-lab.ts';
 import { arm, fired, killNow, letFail, processOf, report, until, waitReady } from './crashes.ts';
 
-/** Of bricks one each: bricks-killed.test.ts has all. A supervisor lets a daemon that keeps dying wait longer each time. */
+/** Of bricks one each: bricks-killed.test.ts has all. */
 const CREATION: readonly (readonly string[])[] = [
   ['storage:brick', 'brick:formatted', 'storage:create', 'storage:start'],
   ['storage:brick:done', 'storage:create:done', 'storage:start:done'],
@@ -30,12 +30,6 @@ afterAll(() => lab?.close(), 60_000);
 
 afterEach(() => arm(node));
 
-/** A new supervisor begins with short pauses. */
-async function freshSupervisor(): Promise<void> {
-  await node.stop();
-  await node.start();
-}
-
 const create = (name: string): Promise<string> =>
   typed(node, 'volume', 'create', name, '--tenant', 'blue', '--size', '1GiB', '--thin');
 
@@ -45,7 +39,6 @@ it('makes a volume all the same, wherever in the making it dies', async () => {
     await create(`made-${index}`);
     expect(fired(node)).toBe(true);
     expect((await shown(node, `made-${index}`))?.volume.phase).toBe('ready');
-    await freshSupervisor();
   }
   const points = CREATION.flat().length;
   report('F3 storaged while a volume is made', points, points);
@@ -57,7 +50,6 @@ it('takes a volume away all the same, wherever in the removal it dies', async ()
     await typed(node, 'volume', 'delete', `made-${index}`, '--tenant', 'blue', '--now', '--yes');
     await until('it has died at every point', () => fired(node));
     await until('the volume is gone', async () => (await shown(node, `made-${index}`)) === undefined);
-    await freshSupervisor();
   }
   expect(bricksOf(node)).toEqual([]);
   const points = REMOVAL.flat().length;
