@@ -145,10 +145,10 @@ export function startProber(options: ProberOptions): Prober {
         log.warn({ reason: asSluiceError(error).message }, 'a round of fence probes was cut short');
         return last;
       });
-      const pauseMs =
-        begun === undefined || probes.everySeconds === 0 ? SOON_MS : probes.everySeconds * 1_000;
+      const pauseMs = probes.everySeconds === 0 ? SOON_MS : probes.everySeconds * 1_000;
+      const untilNextMs = begun === undefined ? Math.min(SOON_MS, pauseMs) : pauseMs;
       last = begun;
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      await sleep(untilNextMs, undefined, { signal }).catch(() => undefined);
     }
     handles.dispose();
   }

@@ -1,22 +1,37 @@
 /** Nodes prove the fence to each other all the time: quiet while it holds, loud within seconds when it does not. */
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { askDaemon } from '../../lab/daemons.ts';
 import { createLab, type Lab } from '../../lab/lab.ts';
 import { namespaceOf } from '../../lab/topology.ts';
 import { readTextIfThere } from '../../linux/files.ts';
 import { runOk } from '../../linux/process.ts';
 import type { DropReason } from '../../tagqueue/reasons.ts';
+import { letFail } from '../faults/crashes.ts';
 import { FenceBuilds } from '../fence/builds.ts';
+import { exchangeFence } from '../fence/exchange.ts';
 
 const builds = new FenceBuilds();
 const EVERY_SECOND = { everySeconds: 1 } as const;
 const PREFIX = 'tprobes';
+const POLL_MS = 20;
+const MUTANTS: readonly (readonly [reason: DropReason, kind: string, what: string])[] = [
+  ['tag_forged', 'forged', 'a packet with a forged tag'],
+  ['untagged', 'untagged', 'a packet without a tag'],
+  ['other_tenant', 'wrong-tenant', "a packet of another tenant's"],
+  ['tag_epoch', 'unknown-epoch', 'a packet with a tag of an unknown key'],
+];
 let lab: Lab;
 
 beforeAll(async () => {
   lab = await createLab({ prefix: PREFIX, nodes: ['a', 'b'] });
-  await lab.start({ probes: EVERY_SECOND });
-});
+  letFail(lab.node('b'));
+  await Promise.all([
+    lab.start({ probes: EVERY_SECOND }),
+    builds.ahead([undefined, ...MUTANTS.map(([reason]) => reason)]),
+  ]);
+}, 90_000);
 afterAll(async () => {
   await lab?.close();
   builds[Symbol.dispose]();
@@ -28,9 +43,10 @@ interface Fence {
   readonly failures: readonly string[];
 }
 
+/** As `sluice status` has it. */
 async function fenceOf(node: string): Promise<Fence> {
-  const { stdout } = await lab.node(node).sluice(['status', '--json']);
-  return (JSON.parse(stdout) as { fence: Fence }).fence;
+  const status = await askDaemon(lab.node(node).runDir, 'tagqueue', 'GET', '/v1/status');
+  return (status as { probes: Fence }).probes;
 }
 
 const metricsOf = (node: string): Promise<string> =>
@@ -57,6 +73,7 @@ async function until<T>(what: string, seconds: number, look: () => Promise<T | u
       throw new Error(
         `waited in vain: ${what}; ${JSON.stringify(await fenceOf('a'))} ${JSON.stringify(await fenceOf('b'))}`,
       );
+    await sleep(POLL_MS);
   }
 }
 
@@ -102,29 +119,29 @@ describe('fence probes', () => {
     expect(await fenceOf('b')).toMatchObject({ failures: [] });
   });
 
-  it.each<[DropReason, string, string]>([
-    ['tag_forged', 'forged', 'a packet with a forged tag'],
-    ['untagged', 'untagged', 'a packet without a tag'],
-    ['other_tenant', 'wrong-tenant', "a packet of another tenant's"],
-    ['tag_epoch', 'unknown-epoch', 'a packet with a tag of an unknown key'],
-  ])('notice within seconds that a node does not refuse %s any more', async (reason, kind, what) => {
-    const alarms = { a: alarmsOf('a').length, b: alarmsOf('b').length };
-    await lab.node('b').restart({ probes: EVERY_SECOND, tagqueue: { object: builds.build(reason) } });
-    const [theirs, ours] = await until('both know', 15, async () => {
-      const [a, b] = await Promise.all([fenceOf('a'), fenceOf('b')]);
-      return a.failures.length > 0 && b.failures.length > 0 ? [a, b] : undefined;
-    });
-    expect(theirs!.failures).toEqual([`node b let in ${what}`]);
-    expect(ours!.failures).toEqual([`this node let in ${what} from node a`]);
-    expect(await metricsOf('a')).toMatch(new RegExp(`kind="${kind}",outcome="arrived"\\} [1-9]`));
-    expect(await metricsOf('a')).toMatch(/^sluice_fence_probe_failures 1$/m);
-    expect((await lab.node('a').sluice(['status'])).stdout).toContain(
-      `THE FENCE IS BROKEN: node b let in ${what}`,
-    );
-    await lab.node('b').restart({ probes: EVERY_SECOND });
-    await allWell();
-    expect(alarmsOf('a').slice(alarms.a)).toEqual([`the fence is broken: node b let in ${what}`]);
-  });
+  it.each(MUTANTS)(
+    'notice within seconds that a node does not refuse %s any more',
+    async (reason, kind, what) => {
+      const alarms = { a: alarmsOf('a').length, b: alarmsOf('b').length };
+      await exchangeFence(lab.node('b'), {
+        ...{ probes: EVERY_SECOND, tagqueue: { object: builds.build(reason) } },
+      });
+      const [theirs, ours] = await until('both know', 15, async () => {
+        const [a, b] = await Promise.all([fenceOf('a'), fenceOf('b')]);
+        return a.failures.length > 0 && b.failures.length > 0 ? [a, b] : undefined;
+      });
+      expect(theirs!.failures).toEqual([`node b let in ${what}`]);
+      expect(ours!.failures).toEqual([`this node let in ${what} from node a`]);
+      expect(await metricsOf('a')).toMatch(new RegExp(`kind="${kind}",outcome="arrived"\\} [1-9]`));
+      expect(await metricsOf('a')).toMatch(/^sluice_fence_probe_failures 1$/m);
+      expect((await lab.node('a').sluice(['status'])).stdout).toContain(
+        `THE FENCE IS BROKEN: node b let in ${what}`,
+      );
+      await exchangeFence(lab.node('b'), { probes: EVERY_SECOND, tagqueue: { object: builds.build() } });
+      await allWell();
+      expect(alarmsOf('a').slice(alarms.a)).toEqual([`the fence is broken: node b let in ${what}`]);
+    },
+  );
 
   it('notice that what may pass does not, while the machines reach each other', async () => {
     const alarms = alarmsOf('a').length;

@@ -39,9 +39,10 @@ const IFINDEX = 1;
 const builds = new FenceBuilds();
 let fence: Fence;
 
-beforeAll(() => {
+beforeAll(async () => {
+  await builds.ahead([undefined, ...PROGRAM_REASONS]);
   fence = loadFence(builds.build());
-});
+}, 150_000);
 afterAll(() => {
   fence[Symbol.dispose]();
   builds[Symbol.dispose]();

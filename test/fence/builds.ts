@@ -1,10 +1,11 @@
 /** Builds and loads the fence's programs, whole or with the checks of one drop reason left out. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type BpfMap, type BpfProgram, sumPerCpu } from '../../linux/bpf.ts';
 import { type LoadedObject, loadObject } from '../../linux/bpf-object.ts';
+import { type Argv, runOk } from '../../linux/process.ts';
 import type { MapName, ProgramName } from '../../tagqueue/maps.ts';
 import { DROP_REASONS, type DropReason, numberOfReason } from '../../tagqueue/reasons.ts';
 
@@ -21,18 +22,40 @@ const FLAGS = [
   `-I/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`,
 ];
 
+function compiler(object: string, without: DropReason | undefined): Argv {
+  const mutant = without === undefined ? [] : [`-DMUTANT=${numberOfReason(without)}`];
+  return ['clang', ...FLAGS, ...mutant, '-c', SOURCE, '-o', object];
+}
+
 /** Objects compiled for one test file; dispose of it at the end. */
 export class FenceBuilds implements Disposable {
   readonly #directory = mkdtempSync(join(tmpdir(), 'sluice-fence-'));
 
   /** @returns the path of an object that lacks the checks of `without`; of the whole fence by default. */
   build(without?: DropReason): string {
-    const object = join(this.#directory, `${without ?? 'fence'}.bpf.o`);
-    const mutant = without === undefined ? [] : [`-DMUTANT=${numberOfReason(without)}`];
-    execFileSync('clang', [...FLAGS, ...mutant, '-c', SOURCE, '-o', object], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
+    const object = this.#objectOf(without);
+    if (existsSync(object)) return object;
+    const [program, ...args] = compiler(object, without);
+    execFileSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
     return object;
+  }
+
+  /** Compiles some of them on all CPUs, so that `build` has them at once. */
+  async ahead(reasons: readonly (DropReason | undefined)[]): Promise<void> {
+    const waiting = [...reasons];
+    const work = async (): Promise<void> => {
+      while (waiting.length > 0) {
+        const without = waiting.shift();
+        const object = this.#objectOf(without);
+        await runOk(compiler(`${object}.part`, without));
+        renameSync(`${object}.part`, object);
+      }
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, work));
+  }
+
+  #objectOf(without: DropReason | undefined): string {
+    return join(this.#directory, `${without ?? 'fence'}.bpf.o`);
   }
 
   [Symbol.dispose](): void {
