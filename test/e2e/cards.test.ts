@@ -109,7 +109,7 @@ describe.each(Carrier.options)('on the fast path, with the carrier %s', (carrier
 
 describe('without the fast path', () => {
   beforeAll(async () => {
-    for (const node of lab.nodes) await node.restart({ tagqueue: { fastPath: 'off' } });
+    await Promise.all(lab.nodes.map((node) => node.restart({ tagqueue: { fastPath: 'off' } })));
   }, 60_000);
   describe.each(Carrier.options)('with the carrier %s', (carrier) => betweenCards(carrier, 'long way'));
 });

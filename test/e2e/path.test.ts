@@ -26,7 +26,7 @@ describe('on the fast path', () => everything('fast path'));
 
 describe('without the fast path', () => {
   beforeAll(async () => {
-    for (const node of scene.lab.nodes) await node.restart({ tagqueue: { fastPath: 'off' } });
+    await Promise.all(scene.lab.nodes.map((node) => node.restart({ tagqueue: { fastPath: 'off' } })));
   }, 60_000);
   everything('long way');
 });
