@@ -122,7 +122,7 @@ export const ROWS = {
   'P8.kill': volumeMs(noGoal, "a brick's process killed: longest write"),
   'P8.cut': volumeMs(noGoal, 'a host cut off: longest write'),
   'P8.heal': volumeMs(noGoal, 'a host missed 1 GiB: from its return until all is healed'),
-  'P8.many.ready': volumeMs(noGoal, '50 volumes asked for at once: until all are ready'),
+  'P8.many.ready': volumeMs(noGoal, '50 volumes, one after the other: until all are ready'),
   'P8.many.memory': { unit: 'MB', goal: noGoal, title: "50 volumes on one node: Gluster's memory for each" },
   'P8.many.status': volumeMs(noGoal, '50 volumes: gluster volume status all detail'),
   'P8.many.list': volumeMs(noGoal, '50 volumes: sluice volume list'),
