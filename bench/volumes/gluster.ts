@@ -5,16 +5,27 @@ import type { LabNode } from '../../lab/node.ts';
 import { findLasting, insideLasting, pathInside, processesInMounts } from '../../linux/lasting-namespaces.ts';
 import type { Argv, ProcessId } from '../../linux/process.ts';
 import { SluiceError } from '../../model/errors.ts';
-import { createGlusterCluster, type GlusterCommands } from '../../storaged/gluster/cluster.ts';
 import { glusterCommand } from '../../storaged/gluster/command.ts';
 import { markerOf, placeOf } from '../../storaged/gluster/namespaces.ts';
+import { at, childrenOf, textAt } from '../../storaged/gluster/xml.ts';
 import { storagePlaces } from '../../storaged/open-parts.ts';
 
 const PROGRAMS = ['glusterd', 'glusterfsd', 'glusterfs'] as const;
+/** It looks into every brick. */
+const HEAL_INFO_MS = 60_000;
 export type GlusterProgram = (typeof PROGRAMS)[number];
 
+/** Bricks' processes and those that heal, of all nodes. */
+export interface Serving {
+  readonly up: number;
+  readonly down: number;
+}
+
 export interface NodesGluster {
-  readonly cluster: GlusterCommands;
+  /** @param volume  Gluster's name, or `all` that are started */
+  serving(volume: string): Promise<Serving>;
+  /** Files, directories and pieces that some copy has to catch up with. */
+  toHeal(volume: string): Promise<number>;
   /** A program, as it is run beside glusterd. */
   inside(argv: Argv): Argv;
   /** As a file of its namespaces is called outside. */
@@ -30,8 +41,20 @@ export async function glusterOn(node: LabNode): Promise<NodesGluster> {
   if (found === undefined)
     throw new SluiceError('not_found', `node ${node.name} has no Gluster`, `see ${node.logFile}`);
   const inside = (argv: Argv): Argv => insideLasting(found, argv);
+  const command = glusterCommand({ inside });
   return {
-    ...{ inside, cluster: createGlusterCluster(glusterCommand({ inside })) },
+    inside,
+    async serving(volume): Promise<Serving> {
+      const volumes = at(await command(['volume', 'status', volume]), 'volStatus', 'volumes');
+      const all = childrenOf(volumes, 'volume').flatMap((one) => childrenOf(one, 'node'));
+      const up = all.filter((one) => textAt(one, 'status') === '1').length;
+      return { up, down: all.length - up };
+    },
+    async toHeal(volume): Promise<number> {
+      const info = await command(['volume', 'heal', volume, 'info', 'summary'], { timeoutMs: HEAL_INFO_MS });
+      const bricks = childrenOf(at(info, 'healInfo', 'bricks'), 'brick');
+      return Math.max(...bricks.map((brick) => Number(textAt(brick, 'totalNumberOfEntries')) || 0));
+    },
     path: (file) => pathInside(found, file),
     processes: (program) => processesInMounts(found.inode).filter(({ pid }) => programOf(pid) === program),
   };

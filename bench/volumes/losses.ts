@@ -29,6 +29,7 @@ const MOST_CUTS = 3;
 const AS_LONG_MS = 2_000;
 const WHOLE_WITHIN_MS = 120_000;
 const LOOK_EVERY_MS = 500;
+const NOTHING = { up: 0, down: 0 };
 
 interface Cluster {
   readonly lab: Lab;
@@ -189,17 +190,16 @@ async function holdersOf({ lab, here }: Cluster, file: string, name = VOLUME): P
 
 /** Every brick serves, and no copy has anything to catch up with. @returns the most that was still to be healed */
 async function untilWhole({ here, context }: Cluster, of = VOLUME): Promise<{ pending: number }> {
-  const { cluster } = await glusterOn(here);
+  const gluster = await glusterOn(here);
   const name = glusterName((await shownVolume(here, of)).volume.id);
   let most = 0;
   for (const deadline = performance.now() + WHOLE_WITHIN_MS; ; await sleep(LOOK_EVERY_MS)) {
     context.signal.throwIfAborted();
-    const serving = await cluster.status(name).catch(() => []);
-    if (serving.length > 0 && serving.every(({ online }) => online)) {
-      const { pending, splitBrain } = await cluster.healInfo(name);
-      most = Math.max(most, pending);
-      if (pending + splitBrain === 0) return { pending: most };
-    }
+    // Gluster refuses to tell while its nodes do not agree.
+    const { up, down } = await gluster.serving(name).catch(() => NOTHING);
+    const pending = up > 0 && down === 0 ? await gluster.toHeal(name).catch(() => undefined) : undefined;
+    most = Math.max(most, pending ?? 0);
+    if (pending === 0) return { pending: most };
     if (performance.now() > deadline) throw failed('a brick does not come back, or does not heal');
   }
 }

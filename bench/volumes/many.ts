@@ -80,13 +80,12 @@ async function makeMany(
 }
 
 /** @throws SluiceError `check_failed` when a brick has no process */
-async function requireServing({ cluster }: NodesGluster, volumes: number): Promise<void> {
-  const bricks = [...(await cluster.statusOfAll()).values()].flat();
-  const serving = bricks.filter(({ online }) => online).length;
-  if (serving >= volumes) return;
+async function requireServing(gluster: NodesGluster, volumes: number): Promise<void> {
+  const { up, down } = await gluster.serving('all');
+  if (up >= volumes) return;
   throw new SluiceError(
     'check_failed',
-    `P8.many: ${serving} bricks of ${volumes} serve`,
+    `P8.many: ${down} of ${volumes} bricks do not serve`,
     'see the log of the node',
   );
 }
