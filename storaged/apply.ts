@@ -53,6 +53,10 @@ async function giveOrder(cluster: GlusterCluster, order: Order): Promise<void> {
       return cluster.create(order.create, order.options);
     case 'set':
       return cluster.set(name, order.options);
+    case 'replace':
+      return cluster.replace(name, order.from, order.to);
+    case 'detach':
+      return cluster.detach(order.address);
     case 'start':
       return cluster.start(name);
     case 'stop':

@@ -71,6 +71,7 @@ export interface GlusterCluster {
   peers(): Promise<readonly GlusterPeer[]>;
   /** May be repeated. */
   probe(address: Ipv4): Promise<void>;
+  /** Of one that has no brick. May be repeated. */
   detach(address: Ipv4): Promise<void>;
   volumes(): Promise<readonly GlusterVolume[]>;
   /** @throws SluiceError `already_exists`, `storage_failed` with Gluster's own words */
@@ -80,6 +81,8 @@ export interface GlusterCluster {
   revive(name: string): Promise<void>;
   stop(name: string): Promise<void>;
   delete(name: string): Promise<void>;
+  /** ADDRESS:PATH takes the place of a brick that has copies, begins empty, and is healed. The old one need not be there. */
+  replace(name: string, from: string, to: string): Promise<void>;
   /** In one transaction. */
   set(name: string, options: Readonly<Record<string, string>>): Promise<void>;
   status(name: string): Promise<readonly GlusterBrickStatus[]>;

@@ -15,6 +15,7 @@ import {
   concerns,
   type GlusterOptions,
   isAsWanted,
+  isMoving,
   planVolumes,
   strayBricks,
   wantedBrick,
@@ -24,7 +25,7 @@ export interface KeeperWorld {
   readonly node: NodeName;
   readonly parts: StorageParts;
   /** undefined: nothing is known yet. */
-  view(): Pick<NodeView, 'revision' | 'volumes'> | undefined;
+  view(): Pick<NodeView, 'revision' | 'volumes' | 'nodes'> | undefined;
   /** What other nodes have told the server of the bricks of a volume. @throws SluiceError `unreachable` */
   told(volume: Volume): Promise<readonly (BrickReport | undefined)[]>;
   optionsOf(volume: Volume, address: Ipv4 | undefined): GlusterOptions;
@@ -221,7 +222,8 @@ export class StorageKeeper {
     const { volumes, revision } = this.#world.view() ?? {};
     if (volumes === undefined || revision === undefined) return;
     this.#forgetGone(volumes);
-    const ours = [...volumes.values()].filter((volume) => concerns(volume, node));
+    const held = await this.#held();
+    const ours = [...volumes.values()].filter((volume) => concerns(volume, node) || held.has(volume.id));
     if (ours.length === 0 && parts.open.gluster === undefined) {
       this.#revision = revision;
       return;
@@ -253,6 +255,16 @@ export class StorageKeeper {
     else this.#wakeIn(this.#nextRetry());
   }
 
+  /** Volumes of which bricks are here, also those that are to be elsewhere by now. What hinders it is told when it is needed. */
+  async #held(): Promise<ReadonlySet<VolumeId>> {
+    try {
+      const bricks = await (await this.#world.parts.bricks())?.held();
+      return new Set(bricks?.map(({ volume }) => volume));
+    } catch {
+      return new Set();
+    }
+  }
+
   /** A glusterd that does not come up is what is wrong with each of them. */
   async #open(ours: readonly Volume[]): Promise<void> {
     const { parts } = this.#world;
@@ -271,16 +283,21 @@ export class StorageKeeper {
     for (const volume of ours.filter((one) => this.#isMaking(one)))
       told.set(volume.id, await this.#toldOf(volume));
     const address = parts.open.gluster?.daemon.address;
+    const nodes = this.#world.view()?.nodes.values() ?? [];
     return planVolumes({
       ...{ node, volumes: ours, bricks: seen.bricks, gluster: seen.gluster, address },
+      members: new Set([...nodes].map(({ uplinkAddress }) => uplinkAddress)),
       told: ({ id }) => told.get(id) ?? [],
       optionsOf: (volume) => this.#world.optionsOf(volume, address),
     });
   }
 
-  #isMaking({ phase, coordinator, id }: Volume): boolean {
-    if (phase !== 'creating' || coordinator !== this.#world.node) return false;
-    return this.#observed.gluster?.volumes.every(({ name }) => name !== `sluice-${id}`) === true;
+  /** Whether Gluster's orders wait for bricks that this node or others make. */
+  #isMaking(volume: Volume): boolean {
+    if (volume.coordinator !== this.#world.node || this.#observed.gluster === undefined) return false;
+    const present = this.#presentOf(volume);
+    if (volume.phase === 'creating') return present === undefined;
+    return volume.phase === 'ready' && present !== undefined && isMoving(volume, present);
   }
 
   /** What others do next comes to no end by itself: to be made it needs their bricks, to go their orders to Gluster. */
@@ -378,5 +395,6 @@ export class StorageKeeper {
 function shown(action: Action): object {
   if (action.do === 'brick') return { index: action.brick.index };
   if (action.do === 'remove-brick') return { index: action.index };
-  return action.do === 'probe' ? { peer: action.address } : {};
+  if (action.do === 'replace') return { index: action.index, from: action.from, to: action.to };
+  return action.do === 'probe' || action.do === 'detach' ? { peer: action.address } : {};
 }

@@ -24,7 +24,7 @@ import { mountVolume } from './mounting.ts';
 import { hasMounts, type PartsWorld } from './open-parts.ts';
 import { lazyParts, type PartMakers } from './parts.ts';
 import { createPicture } from './picture.ts';
-import { concerns, type GlusterOptions } from './plan.ts';
+import type { GlusterOptions } from './plan.ts';
 import { reportStorage } from './reports.ts';
 import { storagedRoutes } from './server.ts';
 import { keepMounts } from './upkeep.ts';
@@ -116,8 +116,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
   );
   void watchGluster(parts, () => keeper.request(), signal, log);
   void followChanges(cluster.changes(), ({ volumes }) => {
-    if (parts.open.gluster !== undefined || [...volumes.values()].some((one) => concerns(one, node)))
-      keeper.request();
+    keeper.request();
     void upkeep.follow(volumes);
   });
   log.info({ node }, 'storaged is up');

@@ -5,7 +5,7 @@
 import type { Ipv4 } from '../model/addresses.ts';
 import { brickNeed } from '../model/brick-size.ts';
 import type { NodeName } from '../model/names.ts';
-import { glusterName, replicaSetsOf, type Volume, VolumeId } from '../model/volume.ts';
+import { type Brick, glusterName, replicaSetsOf, type Volume, VolumeId } from '../model/volume.ts';
 import type { BrickReport } from '../model/volume-report.ts';
 import type { GlusterPeer, GlusterVolume, HeldBrick, NewGlusterVolume, WantedBrick } from './contract.ts';
 
@@ -17,6 +17,8 @@ export type Action = { readonly volume: VolumeId } & (
   | { readonly do: 'probe'; readonly address: Ipv4 }
   | { readonly do: 'create'; readonly create: NewGlusterVolume; readonly options: GlusterOptions }
   | { readonly do: 'set'; readonly options: GlusterOptions }
+  | { readonly do: 'replace'; readonly index: number; readonly from: string; readonly to: string }
+  | { readonly do: 'detach'; readonly address: Ipv4 }
   | { readonly do: 'start' }
   | { readonly do: 'stop' }
   | { readonly do: 'delete' }
@@ -36,6 +38,8 @@ export interface PlanInput {
   readonly gluster: GlusterPicture | undefined;
   /** Where this node's glusterd listens; no peer of itself. */
   readonly address: Ipv4 | undefined;
+  /** Of all nodes of the cluster; a peer that is none of them has left. */
+  readonly members: ReadonlySet<string>;
   /** By number, what nodes have last told of a volume's bricks. */
   told(volume: Volume): readonly (BrickReport | undefined)[];
   /** As Gluster is to have it. */
@@ -48,9 +52,12 @@ export function planVolumes(input: PlanInput): ReadonlyMap<VolumeId, readonly Ac
   for (const volume of input.volumes) {
     const actions = [
       ...planBricks(volume, input),
-      ...(volume.coordinator === input.node ? planOrders(volume, input) : []),
-      // Last: Gluster must have forgotten the volume before what it lies on goes.
+      ...(volume.coordinator === input.node
+        ? [...planDepartures(volume, input), ...planOrders(volume, input)]
+        : []),
+      // Last: Gluster must have forgotten the volume, or the brick, before what it lies on goes.
       ...planRemoval(volume, input),
+      ...planLeftovers(volume, input),
     ];
     if (actions.length > 0) plans.set(volume.id, actions);
   }
@@ -107,6 +114,30 @@ function planRemoval(volume: Volume, { bricks, gluster }: PlanInput): Action[] {
   return held.map(({ index }) => ({ volume: volume.id, do: 'remove-brick', index }));
 }
 
+/** A brick that has moved to another node, which Gluster uses no more. */
+function planLeftovers(volume: Volume, { node, address, bricks, gluster }: PlanInput): Action[] {
+  const present = gluster && known(volume, gluster);
+  if (volume.phase === 'removing' || present === undefined || address === undefined) return [];
+  return bricks
+    .filter((one) => one.volume === volume.id && isElsewhere(volume.bricks[one.index], node))
+    .filter(({ path }) => present.bricks.every(({ name }) => name !== `${address}:${path}`))
+    .map(({ index }) => ({ volume: volume.id, do: 'remove-brick', index }));
+}
+
+function isElsewhere(brick: Brick | undefined, node: NodeName): boolean {
+  return brick !== undefined && brick.node !== node;
+}
+
+/** While a peer is away Gluster deletes no volume at all; of one that has left it would wait for ever. */
+function planDepartures({ id }: Volume, { gluster, members }: PlanInput): Action[] {
+  if (gluster === undefined) return [];
+  const holders = new Set(gluster.volumes.flatMap(({ bricks }) => bricks.map(({ name }) => addressOf(name))));
+  return gluster.peers
+    .map(({ address }) => address as Ipv4)
+    .filter((address) => !(members.has(address) || holders.has(address)))
+    .map((address) => ({ volume: id, do: 'detach', address }));
+}
+
 function planOrders(volume: Volume, input: PlanInput): Action[] {
   const { gluster } = input;
   if (gluster === undefined) return [];
@@ -132,12 +163,7 @@ function planCreation(volume: Volume, gluster: GlusterPicture, input: PlanInput)
   const paths = volume.bricks.map((_, index) => readyPath(volume, told[index]));
   if (!paths.every((path) => path !== undefined)) return [];
   const strangers = new Set(
-    volume.bricks
-      .map(({ address }) => address)
-      .filter((address) => address !== input.address)
-      .filter(
-        (address) => !gluster.peers.some((peer) => peer.address === address && peer.joined && peer.connected),
-      ),
+    volume.bricks.map(({ address }) => address).filter((address) => isStranger(address, gluster, input)),
   );
   const [set = []] = replicaSetsOf(volume);
   const create: NewGlusterVolume = {
@@ -154,6 +180,11 @@ function planCreation(volume: Volume, gluster: GlusterPicture, input: PlanInput)
   ];
 }
 
+function isStranger(address: Ipv4, { peers }: GlusterPicture, input: PlanInput): boolean {
+  if (address === input.address) return false;
+  return !peers.some((peer) => peer.address === address && peer.joined && peer.connected);
+}
+
 function readyPath(volume: Volume, brick: BrickReport | undefined): string | undefined {
   return brick?.state === 'ready' && brick.generation >= volume.generation ? brick.path : undefined;
 }
@@ -167,7 +198,40 @@ function planUpkeep(volume: Volume, present: GlusterVolume, input: PlanInput): A
       ? []
       : [{ volume: volume.id, do: 'set', options: Object.fromEntries(changed) } satisfies Action]),
     ...(present.state === 'started' ? [] : [{ volume: volume.id, do: 'start' } satisfies Action]),
+    ...planMoves(volume, present, input),
   ];
+}
+
+/** Whether Gluster has a brick of it on another node than it is to be on. */
+export function isMoving({ bricks }: Volume, present: GlusterVolume): boolean {
+  return bricks.some(({ address }, index) => isAway(address, present.bricks[index]?.name));
+}
+
+function isAway(address: Ipv4, name: string | undefined): name is string {
+  return name !== undefined && addressOf(name) !== address;
+}
+
+/** The new brick first: what Gluster has stays as it is for the lack of one. */
+function planMoves(volume: Volume, present: GlusterVolume, input: PlanInput): Action[] {
+  const { gluster } = input;
+  if (gluster === undefined || !isMoving(volume, present)) return [];
+  const told = input.told(volume);
+  return volume.bricks.flatMap(({ address }, index): Action[] => {
+    const from = present.bricks[index]?.name;
+    const path = readyPath(volume, told[index]);
+    if (!isAway(address, from) || path === undefined) return [];
+    return [
+      ...(isStranger(address, gluster, input)
+        ? [{ volume: volume.id, do: 'probe', address } satisfies Action]
+        : []),
+      { volume: volume.id, do: 'replace', index, from, to: `${address}:${path}` },
+    ];
+  });
+}
+
+/** Of ADDRESS:PATH. */
+function addressOf(name: string): string {
+  return name.slice(0, name.indexOf(':'));
 }
 
 function planEnd(volume: Volume, present: GlusterVolume): Action[] {

@@ -95,11 +95,12 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
 
   return {
     ...{ peers, probe, volumes, create, set },
-    detach: (address) => order('peer', 'detach', address),
+    detach: (address) => unless(NO_PEER, order('peer', 'detach', address)),
     start: (name) => unless(ALREADY_STARTED, order('volume', 'start', name)),
     revive: (name) => order('volume', 'start', name, 'force'),
     stop: (name) => unless(NOT_STARTED, order('volume', 'stop', name)),
     delete: (name) => order('volume', 'delete', name),
+    replace: (name, from, to) => order('volume', 'replace-brick', name, from, to, 'commit', 'force'),
     heal: (name) => unless(HEAL_LAUNCHED, order('volume', 'heal', name)),
     async status(name): Promise<readonly GlusterBrickStatus[]> {
       const answer = await command(['volume', 'status', name, 'detail']);
@@ -121,6 +122,7 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
 const HEAL_LAUNCHED = /Launching heal operation .* has been successful/;
 const ALREADY_STARTED = /Volume \S+ already started/;
 const NOT_STARTED = /Volume \S+ is not in the started state/;
+const NO_PEER = /is not part of cluster/;
 
 /** An order for what is so already. */
 async function unless(already: RegExp, done: Promise<void>): Promise<void> {

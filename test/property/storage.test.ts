@@ -21,6 +21,7 @@ const anEvent = fc.oneof(
   fc.record({ kind: fc.constant('delete' as const), which: fc.nat(3), now: fc.boolean() }),
   fc.record({ kind: fc.constant('undelete' as const), which: fc.nat(3) }),
   fc.record({ kind: fc.constant('resize' as const), which: fc.nat(3) }),
+  fc.record({ kind: fc.constant('move' as const), which: fc.nat(3), index: fc.nat(3) }),
   fc.record({ kind: fc.constant('hosts' as const), which: fc.nat(3), node: aNode }),
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('die' as const), node: aNode, after: fc.nat(12) }) },
   fc.record({ kind: fc.constant('off' as const), node: aNode }),
@@ -57,6 +58,9 @@ async function befall(world: StorageWorld, event: Event): Promise<void> {
       if (phase === 'ready')
         world.change(id, { bricks: bricks.map((one) => ({ ...one, bytes: 2 * one.bytes })) });
       return;
+    }
+    case 'move': {
+      return world.move(volume(event.which), event.index);
     }
     case 'hosts': {
       const id = volume(event.which);
@@ -105,6 +109,12 @@ function expectAsWanted(world: StorageWorld, { id, phase, hosts, bricks }: Volum
   expect(['ready', 'deleted']).toContain(phase);
   const present = world.volumes.get(glusterName(id));
   expect(present?.state).toBe(phase === 'ready' ? 'started' : 'stopped');
+  // One that was deleted before its bricks had moved keeps them where they were.
+  if (phase === 'ready') {
+    const places = present?.bricks.map(({ name }) => name.split(':')[0]);
+    expect(places).toEqual(bricks.map(({ address }) => address));
+    expect(world.bricks().filter(({ volume }) => volume === id)).toHaveLength(bricks.length);
+  }
   if (phase === 'ready') expect(present?.options['auth.allow']).toBe(hosts.join(',') || 'nobody');
   for (const [index, { bytes }] of bricks.entries())
     expect(world.bricks()).toContainEqual(

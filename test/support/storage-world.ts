@@ -4,7 +4,14 @@ import type { ClusterNode } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { silentLog } from '../../model/log.ts';
 import type { NodeName, TenantName, VolumeName } from '../../model/names.ts';
-import { glusterName, type Layout, type Volume, type VolumeId } from '../../model/volume.ts';
+import {
+  type Brick,
+  glusterName,
+  type Layout,
+  replicaSetsOf,
+  type Volume,
+  type VolumeId,
+} from '../../model/volume.ts';
 import type { BrickReport, VolumeReport } from '../../model/volume-report.ts';
 import { brickKey, type NodeStorage } from '../../orchestrator/server/volume-reports.ts';
 import { nextStep, type StorageWorld as ServerWorld } from '../../orchestrator/server/volume-steps.ts';
@@ -25,6 +32,10 @@ export const FOREIGN = 'data';
 
 /** A turn is a minute to the nodes, so that they try again; the server gives up after one. */
 const SERVER_PACE = 1 / 100;
+
+const MEMBERS = new Map(
+  NODES.map((node) => [node, { node, uplinkAddress: addressOf(node), fenced: false } as ClusterNode]),
+);
 
 interface Disk {
   readonly bricks: Map<string, HeldBrick>;
@@ -59,7 +70,7 @@ class Run {
     });
     this.keeper = new StorageKeeper({
       ...{ node, parts, log: silentLog, checkpoint: () => step(() => undefined), news: () => undefined },
-      view: () => ({ revision: world.revision, volumes: world.records }),
+      view: () => ({ revision: world.revision, volumes: world.records, nodes: MEMBERS }),
       told: async ({ id, bricks }) => bricks.map((brick, index) => world.reportOf(brick.node, id, index)),
       optionsOf: ({ hosts }) => ({ 'auth.allow': hosts.join(',') || 'nobody' }),
       now: () => world.now,
@@ -168,6 +179,17 @@ export class StorageWorld {
     if (volume !== undefined) this.#write({ ...volume, ...with_, generation: volume.generation + 1 });
   }
 
+  /** To a node that has nothing of the same set; there need not be one. */
+  move(id: VolumeId, index: number): void {
+    const volume = this.records.get(id);
+    const set = volume && replicaSetsOf(volume).find((one) => one.includes(volume.bricks[index] as Brick));
+    const to = NODES.find((node) => !set?.some((brick) => brick.node === node));
+    if (volume?.phase !== 'ready' || set === undefined || set.length === 1 || to === undefined) return;
+    const moved = { node: to, address: addressOf(to) };
+    const bricks = volume.bricks.map((brick, at) => (at === index ? { ...brick, ...moved } : brick));
+    this.change(id, { bricks });
+  }
+
   /** What the server makes of nodes' reports. */
   serve(): void {
     for (const volume of [...this.records.values()]) this.#serveOne(volume);
@@ -200,7 +222,7 @@ export class StorageWorld {
   #serveOne(one: Volume): void {
     const world: ServerWorld = {
       now: this.now * SERVER_PACE,
-      nodes: new Map(NODES.map((node) => [node, { node, fenced: false } as ClusterNode])),
+      nodes: MEMBERS,
       told: (node) => this.#told.get(node),
       silentMs: (node) => (this.#told.has(node) ? 0 : Number.POSITIVE_INFINITY),
       idleMs: () => 0,
@@ -246,7 +268,9 @@ export class StorageWorld {
         });
       },
       remove: async (volume, index) => {
-        const known = this.volumes.has(glusterName(volume));
+        const path = `${addressOf(node)}:${bricks.get(`${volume}/${index}`)?.path}`;
+        const present = this.volumes.get(glusterName(volume));
+        const known = present?.bricks.some(({ name }) => name === path) === true;
         if (known) this.crimes.push('a brick was taken away under a volume');
         step(() => this.#did(() => bricks.delete(`${volume}/${index}`)));
       },
@@ -292,6 +316,17 @@ export class StorageWorld {
         step(() => change(wanted.name, { options }));
       },
       revive: async () => undefined,
+      replace: async (name, from, to) => {
+        requireAll([{ name: to }]);
+        if (!this.#isThere(to)) this.crimes.push('a brick was replaced by one that is not there');
+        const { bricks = [], state } = this.volumes.get(name) ?? {};
+        if (state !== 'started') throw new SluiceError('storage_failed', `${name} is not started`, '');
+        step(() =>
+          change(name, {
+            bricks: bricks.map((brick) => (brick.name === from ? { ...brick, name: to } : brick)),
+          }),
+        );
+      },
       start: async (name) => step(() => change(name, { state: 'started' })),
       stop: async (name) => step(() => change(name, { state: 'stopped' })),
       delete: async (name) => {
@@ -307,12 +342,14 @@ export class StorageWorld {
   }
 
   #hasBricks({ bricks }: NewGlusterVolume): boolean {
-    return bricks.every((name) => {
-      const [, path] = name.split(':');
-      return [...(this.#disks.get(nodeAt(name))?.bricks.values() ?? [])].some(
-        (one) => one.mounted && one.path === path,
-      );
-    });
+    return bricks.every((name) => this.#isThere(name));
+  }
+
+  #isThere(name: string): boolean {
+    const [, path] = name.split(':');
+    return [...(this.#disks.get(nodeAt(name))?.bricks.values() ?? [])].some(
+      (one) => one.mounted && one.path === path,
+    );
   }
 
   #did(change: () => void): void {
