@@ -43,6 +43,14 @@ export const LimitWish = z.strictObject({
 export const VolumeWord = z.union([VolumeId, VolumeName]);
 export type VolumeWord = z.infer<typeof VolumeWord>;
 
+/** POST /v1/volumes/ID/move: what a storage node has of it goes to another, and is brought up to date there by the other copies. */
+export const MoveWish = z.strictObject({
+  from: NodeName,
+  /** Default: where there is most room. */
+  to: NodeName.optional(),
+});
+export type MoveWish = z.infer<typeof MoveWish>;
+
 /** DELETE /v1/volumes/ID?now=1 has no body. POST /v1/volumes/ID/hosts: a node is about to mount it. */
 export const HostWish = z.strictObject({ node: NodeName });
 

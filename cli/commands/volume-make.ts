@@ -1,4 +1,4 @@
-/** `sluice volume create`, `resize` and `limit`. */
+/** `sluice volume create`, `resize`, `limit` and `move`. */
 import type { Argv } from 'yargs';
 import type * as z from 'zod';
 import { SluiceError } from '../../model/errors.ts';
@@ -113,6 +113,33 @@ export async function limit(flags: LimitFlags): Promise<void> {
   const whom = flags.node ? 'all mounts of a node together' : 'each mount';
   await changeOf(flags, 'limits', 'PUT', body, ({ volume }) => {
     return `hold ${whom} of volume ${volume.name} of tenant ${volume.tenant} to ${limitsText(limits)}`;
+  });
+}
+
+export interface MoveFlags extends Changing, NamedFlags, WaitFlags {
+  readonly from: string;
+  readonly to?: string | undefined;
+}
+
+export function moveFlags<T>(yargs: Argv<T>): Argv<T & { from: string; to: string | undefined } & WaitFlags> {
+  return waitFlags(yargs)
+    .option('from', {
+      type: 'string',
+      demandOption: true,
+      describe: 'The storage node whose bricks go elsewhere; it may be dead',
+    })
+    .option('to', {
+      type: 'string',
+      describe: 'The storage node where they go (default: where there is most room)',
+    }) as unknown as Argv<T & { from: string; to: string | undefined } & WaitFlags>;
+}
+
+export async function move(flags: MoveFlags): Promise<void> {
+  const { from, to } = flags;
+  const body = { from, ...(to !== undefined && { to }) };
+  await changeOf(flags, 'move', 'POST', body, ({ volume }) => {
+    const where = to === undefined ? 'another storage node' : `node ${to}`;
+    return `move the bricks of volume ${volume.name} of tenant ${volume.tenant} from node ${from} to ${where}`;
   });
 }
 

@@ -240,6 +240,7 @@ describe('a volume from the command line', () => {
         ['limit', 'shared', 'read=1MB/s'],
         ['delete', 'shared', '--now'],
         ['undelete', 'shared'],
+        ['move', 'shared', '--from', 'b', '--to', 'd'],
       ],
       ...[
         ['mount', 'shared', '--container', 'c1'],

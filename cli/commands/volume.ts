@@ -2,7 +2,7 @@
 import type { Argv } from 'yargs';
 import { changing, destroying, type Root, server } from './options.ts';
 import { remove, undelete } from './volume-ends.ts';
-import { create, createFlags, limit, resize, resizeFlags } from './volume-make.ts';
+import { create, createFlags, limit, move, moveFlags, resize, resizeFlags } from './volume-make.ts';
 import { mount, mountFlags, unmount, unmountFlags } from './volume-mount.ts';
 import { recover, recoverFlags } from './volume-recover.ts';
 import { list, showOne, stats } from './volume-show.ts';
@@ -53,6 +53,12 @@ function withMaking(yargs: Whose): Whose {
             describe: 'Of all its mounts on one node together',
           }),
       (flags) => limit(flags),
+    )
+    .command(
+      'move <volume>',
+      'Move its bricks from one storage node to another, where the other copies heal them',
+      (y) => moveFlags(changing(y.positional('volume', VOLUME))),
+      (flags) => move(flags),
     )
     .command(
       ['delete <volume>', 'rm'],

@@ -65,6 +65,8 @@ const ALLOWED = {
   'volume.limit': [...operators, ...tenant],
   'volume.delete': [...operators, ...tenant],
   'volume.undelete': [...operators, ...tenant],
+  // On which node a brick is, is nothing of a tenant's.
+  'volume.move': operators,
   // A node only for itself (volume-hosts.ts), and only its own (storage-reports.ts).
   'volume.hosts': [root, 'node'],
   'storage.report': [root, 'node'],

@@ -45,6 +45,7 @@ import { tokenOperations } from './tokens.ts';
 import { volumeChangeOperations } from './volume-changes.ts';
 import { makeVolumeClock, type VolumeClock } from './volume-clock.ts';
 import { volumeHostOperations } from './volume-hosts.ts';
+import { volumeMoveOperations } from './volume-move.ts';
 import { VolumeReports } from './volume-reports.ts';
 import { type VolumeRules, volumeRules } from './volume-rules.ts';
 import { volumeOperations } from './volumes.ts';
@@ -180,6 +181,7 @@ export function allOperations(metrics: Metrics, version: string): readonly Opera
     ...switchEndOperations,
     ...volumeOperations,
     ...volumeChangeOperations,
+    ...volumeMoveOperations,
     ...volumeHostOperations,
     ...storageReportOperations,
     ...nodeOperations,

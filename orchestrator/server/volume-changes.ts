@@ -122,14 +122,14 @@ const undelete = operation({
 
 export const volumeChangeOperations: readonly Operation[] = [resize, limit, remove, undelete];
 
-interface Changed {
+export interface Changed {
   readonly after: Volume;
   readonly put?: readonly Put[];
   readonly delete?: readonly string[];
 }
 
 /** Finds the volume that is meant, changes it in one transaction, and waits until nodes have followed. */
-async function change(
+export async function change(
   cluster: Cluster,
   {
     who,
@@ -272,7 +272,7 @@ function isGoing({ name }: Volume): SluiceError {
   );
 }
 
-function stillGrowing({ name }: Volume): SluiceError {
+export function stillGrowing({ name }: Volume): SluiceError {
   return new SluiceError(
     'conflict',
     `volume ${name} is still being grown`,

@@ -25,7 +25,7 @@ export interface VolumeClockOptions {
 }
 
 /** What somebody has done to a volume; for tests of crashes. */
-export type VolumeDeed = 'created' | 'resized' | 'limited' | 'deleted' | 'undeleted' | 'hosted';
+export type VolumeDeed = 'created' | 'resized' | 'limited' | 'deleted' | 'undeleted' | 'hosted' | 'moved';
 
 export interface VolumeClock {
   /** Begins to look: once, when it is certain that no other server does on this store. */

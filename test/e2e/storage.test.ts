@@ -5,6 +5,8 @@ import { until } from '../runtimes/until.ts';
 import { bricksOf, glusterOf, mount, remains, shown, typed } from '../support/storage-lab.ts';
 
 let lab: Lab;
+let dead = '';
+let seenAtA = '';
 
 beforeAll(async () => {
   if (process.getuid?.() !== 0) throw new Error('this test builds networks and mounts: run it as root');
@@ -37,6 +39,7 @@ it('lets two containers of a tenant on two hosts share files', async () => {
   await typed(a, ...create('shared'));
   const here = await mount(a, 'shared', await lab.container('a', 'blue', 'b1'));
   const there = await mount(c, 'shared', await lab.container('c', 'blue', 'b2'));
+  seenAtA = here.hostPath;
   writeFileSync(`${here.hostPath}/hello`, 'from a');
   expect(readFileSync(`${there.hostPath}/hello`, 'utf8')).toBe('from a');
   const { volume, bricks } = (await shown(a, 'shared')) ?? {};
@@ -82,14 +85,36 @@ it('starts glusterd again', async () => {
   });
 }, 60_000);
 
-it('grows while it is mounted, and goes without a trace', async () => {
+it('moves the bricks of a node that is dead to another, and is whole again there', async () => {
   const a = lab.node('a');
+  const { volume } = (await shown(a, 'shared')) ?? {};
+  dead = ['b', 'd'].find((name) => name !== volume?.coordinator) ?? '';
+  const lost = volume?.bricks.filter(({ node }) => node === dead).length ?? 0;
+  expect(lost).toBeGreaterThan(0);
+  await lab.node(dead).down();
+  writeFileSync(`${seenAtA}/later`, 'while it was dead');
+  const began = performance.now();
+  await typed(a, 'volume', 'move', 'shared', '--tenant', 'blue', '--from', dead);
+  const moved = await shown(a, 'shared');
+  expect(moved?.volume.bricks.filter(({ node }) => node === dead)).toEqual([]);
+  await until('all bricks serve, and are the same', async () => {
+    const now = await shown(a, 'shared');
+    return now?.bricks.every(({ online }) => online) === true && now.report?.heal?.pending === 0;
+  });
+  process.stdout.write(`    ${lost} bricks moved and healed: ${Math.round(performance.now() - began)} ms\n`);
+  expect(readFileSync(`${seenAtA}/later`, 'utf8')).toBe('while it was dead');
+}, 60_000);
+
+it('grows while it is mounted, and goes without a trace, also of a node that has left', async () => {
+  const a = lab.node('a');
+  await typed(a, 'node', 'remove', dead, '--yes');
   await typed(a, 'volume', 'resize', 'shared', '--tenant', 'blue', '--size', '2GiB');
   expect((await shown(a, 'shared'))?.volume.sizeBytes).toBe(2 * 2 ** 30);
   for (const { node, mount: one } of (await shown(a, 'shared'))?.mounts ?? [])
     await typed(lab.node(node), 'volume', 'unmount', one.id);
   await typed(a, 'volume', 'delete', 'shared', '--tenant', 'blue', '--now', '--yes');
-  await until('no brick is left', () => lab.nodes.every((node) => bricksOf(node).length === 0));
-  for (const node of lab.nodes) await node.down();
+  const alive = lab.nodes.filter(({ name }) => name !== dead);
+  await until('no brick is left', () => alive.every((node) => bricksOf(node).length === 0));
+  for (const node of alive) await node.down();
   expect(remains(lab)).toEqual([]);
 }, 90_000);
