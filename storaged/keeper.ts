@@ -15,6 +15,7 @@ import {
   concerns,
   type GlusterOptions,
   isAsWanted,
+  isElsewhere,
   isMoving,
   planVolumes,
   strayBricks,
@@ -109,11 +110,21 @@ export class StorageKeeper {
 
   bricks(): BrickReport[] {
     const { node } = this.#world;
-    return [...this.#volumes().values()].flatMap((volume) =>
-      volume.bricks.flatMap((brick, index) =>
+    return [...this.#volumes().values()].flatMap((volume) => [
+      ...volume.bricks.flatMap((brick, index) =>
         brick.node === node ? (this.#brickReport(volume, index) ?? []) : [],
       ),
-    );
+      ...this.#leftoversOf(volume),
+    ]);
+  }
+
+  /** What is still here of it after it was moved elsewhere. */
+  #leftoversOf({ id, bricks }: Volume): BrickReport[] {
+    return this.#observed.bricks
+      .filter(({ volume, index }) => volume === id && isElsewhere(bricks[index], this.#world.node))
+      .map(({ index, path, fill }) => ({
+        ...{ volume: id, index, generation: 0, state: 'ready', path, fill, why: null },
+      }));
   }
 
   #brickReport(volume: Volume, index: number): BrickReport | undefined {

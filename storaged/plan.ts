@@ -124,7 +124,8 @@ function planLeftovers(volume: Volume, { node, address, bricks, gluster }: PlanI
     .map(({ index }) => ({ volume: volume.id, do: 'remove-brick', index }));
 }
 
-function isElsewhere(brick: Brick | undefined, node: NodeName): boolean {
+/** Whether the volume's brick is to be on another node than this. */
+export function isElsewhere(brick: Brick | undefined, node: NodeName): boolean {
   return brick !== undefined && brick.node !== node;
 }
 

@@ -167,14 +167,22 @@ function toRemoving(one: Volume, operation: OperationId, why: string, failed: bo
 
 /** When every node that had anything of it says that it has not, knowing that it should not. */
 function isGone({ one, revision }: KeptVolume, { nodes, told }: StorageWorld): boolean {
-  const concerned = new Set([...one.bricks.map(({ node }) => node), one.coordinator]);
+  const has = (node: NodeName): boolean =>
+    [...(told(node)?.bricks.values() ?? [])].some(({ volume }) => volume === one.id);
+  // From where its bricks were moved something may be left yet.
+  const former = [...nodes.values()].filter(({ node, fenced }) => !fenced && has(node));
+  const concerned = new Set([
+    ...one.bricks.map(({ node }) => node),
+    one.coordinator,
+    ...former.map(({ node }) => node),
+  ]);
   // Of a node that was taken out of the cluster nothing will ever be heard.
   return [...concerned]
     .filter((node) => nodes.has(node))
     .every((node) => {
       const last = told(node);
       if (last === undefined || !last.reachable || last.revision < revision) return false;
-      if ([...last.bricks.values()].some(({ volume }) => volume === one.id)) return false;
+      if (has(node)) return false;
       // Silence about Gluster is no answer: it may not run.
       return node !== one.coordinator || orderOf(one, { told })?.state === 'absent';
     });
