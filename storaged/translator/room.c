@@ -181,6 +181,25 @@ ALLOCATING(zerofill, offset, (size_t)length,
            (call_frame_t * frame, xlator_t *this, fd_t *fd, off_t offset, off_t length, dict_t *xdata),
            (frame, room_zerofill_done, FIRST_CHILD(this), FIRST_CHILD(this)->fops->zerofill, fd, offset, length, xdata))
 
+static int32_t room_copy_file_range_done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
+                                         int32_t op_errno, struct iatt *source, struct iatt *before, struct iatt *after,
+                                         dict_t *xdata) {
+  (void)cookie;
+  leave(frame, this);
+  STACK_UNWIND_STRICT(copy_file_range, frame, op_ret, op_errno, source, before, after, xdata);
+  return 0;
+}
+
+static int32_t room_copy_file_range(call_frame_t *frame, xlator_t *this, fd_t *from, off64_t from_offset, fd_t *to,
+                                    off64_t to_offset, size_t length, uint32_t flags, dict_t *xdata) {
+  int64_t bytes = enter(frame, this, to, to_offset, length, xdata);
+  if (bytes < 0) return default_copy_file_range_failure_cbk(frame, ENOSPC);
+  frame->local = (void *)(intptr_t)bytes;
+  STACK_WIND(frame, room_copy_file_range_done, FIRST_CHILD(this), FIRST_CHILD(this)->fops->copy_file_range, from,
+             from_offset, to, to_offset, length, flags, xdata);
+  return 0;
+}
+
 /* What is made anew takes room, too; but the last of it is for those who remove. */
 static bool admits_name(const call_frame_t *frame, const xlator_t *this, dict_t *xdata) {
   struct room *room = room_of(this);
@@ -255,6 +274,7 @@ static void fill_operations(void) {
   operations.writev = room_writev;
   operations.fallocate = room_fallocate;
   operations.zerofill = room_zerofill;
+  operations.copy_file_range = room_copy_file_range;
   operations.mknod = room_mknod;
   operations.mkdir = room_mkdir;
   operations.symlink = room_symlink;
