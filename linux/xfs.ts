@@ -183,8 +183,9 @@ export async function checkXfs(
   inside: Inside,
   { device, point }: { readonly device: string; readonly point: string },
 ): Promise<string | undefined> {
-  const script = `first=$(dd if="$1" bs=4096 count=1 iflag=direct status=none | head -c 4)
-    case "$first" in XFSB | "") ;; *) echo "Structure needs cleaning" >&2 ;; esac
+  // Without the letters nobody has read anything, and that is no word about the disk.
+  const script = `first=$(dd if="$1" bs=4096 count=1 iflag=direct status=none | od -A n -t x1 -N 4 | tr -d ' ')
+    case "$first" in 58465342 | "") ;; *) echo "Structure needs cleaning" >&2 ;; esac
     touch -c -m "$2" && sync "$2"`;
   const { stderr } = await run(inside(['sh', '-c', script, 'sh', device, point]), {
     timeoutMs: LONGEST_CHECK_MS,

@@ -30,18 +30,19 @@ describe('a disk', () => {
     }
   });
 
-  it('that answers with errors is told of, and its file system tells everybody at once', async () => {
+  it('that has lost what was on it is told of, and its file system tells everybody at once', async () => {
     const keeper = world.keeper({ health: { everyMs: 10 } });
     const { path } = await keeper.ensure(brick());
     const began = performance.now();
     truncateSync(`${world.place.pool}/${VOLUME}-0/image`, 0);
     await until('it is noticed', async () => (await brokenBy(keeper)) !== undefined);
     const tookMs = performance.now() - began;
-    expect(await brokenBy(keeper)).toMatch(/Input\/output error/);
+    // What is under way may still make the file anew, with nothing in it but the journal.
+    expect(await brokenBy(keeper)).toMatch(/Input\/output error|Structure needs cleaning/);
     await until('its file system has ended', async () =>
       /Input\/output error/.test((await world.run('touch', `${path}/more`)).stderr),
     );
-    line('F3', `a disk that answers with errors, noticed after ${tookMs.toFixed(0)} ms`, 1, 1);
+    line('F3', `a disk that lost what was on it, noticed after ${tookMs.toFixed(0)} ms`, 1, 1);
   });
 
   it('that does not answer is told of, and who waits for it loses its process', async () => {
