@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { identify } from './process.ts';
 
 /** One line of proc_pid_mountinfo(5). */
 export interface Mount {
@@ -54,7 +55,10 @@ export function mountsOf(pid: number | 'self'): Mount[] {
 /** A mount namespace with somebody in it. */
 export interface MountNamespace {
   readonly inode: number;
-  /** One of its processes. */
+  /**
+   * The oldest of its processes: it is likely to be there a moment later. A container may start programs that end at
+   * once, and numbers are given again, so the lowest one tells nothing.
+   */
   readonly pid: number;
   /** Inodes of the network namespaces its processes are in. */
   readonly netns: ReadonlySet<number>;
@@ -66,18 +70,27 @@ const AT_ONCE = 256;
 /** All of the machine but our own and that of process 1. */
 export async function mountNamespaces(): Promise<MountNamespace[]> {
   const homes = [inodeOf('self', 'mnt'), inodeOf(1, 'mnt')];
-  const found = new Map<number, { pid: number; netns: Set<number> }>();
+  const found = new Map<number, { pids: number[]; netns: Set<number> }>();
   const pids = (await readdir('/proc')).map(Number).filter((pid) => pid > 0);
   for (const [index, pid] of pids.sort((a, b) => a - b).entries()) {
     if (index % AT_ONCE === AT_ONCE - 1) await nextTurn();
     const inode = inodeOf(pid, 'mnt');
     const netns = inodeOf(pid, 'net');
     if (inode === undefined || netns === undefined || homes.includes(inode)) continue;
-    const one = found.get(inode) ?? { pid, netns: new Set<number>() };
+    const one = found.get(inode) ?? { pids: [], netns: new Set<number>() };
+    one.pids.push(pid);
     one.netns.add(netns);
     found.set(inode, one);
   }
-  return [...found].map(([inode, one]) => ({ inode, ...one }));
+  return [...found].map(([inode, { pids, netns }]) => ({ inode, pid: oldestOf(pids), netns }));
+}
+
+/** @param pids  at least one */
+function oldestOf(pids: readonly number[]): number {
+  const [first = 0] = pids;
+  if (pids.length < 2) return first;
+  const alive = pids.flatMap((pid) => identify(pid) ?? []);
+  return alive.sort((a, b) => a.startedAt - b.startedAt || a.pid - b.pid)[0]?.pid ?? first;
 }
 
 /** @returns undefined when the process is gone */
