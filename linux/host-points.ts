@@ -6,9 +6,12 @@ import { rmdirSync } from 'node:fs';
 import { ensureDirectory } from './files.ts';
 import { mount, unmount } from './libc.ts';
 import { type Mount, mountsOf } from './mount-table.ts';
-import { unmountBelow } from './mounts.ts';
+import { mountsBelow, unmountBelow } from './mounts.ts';
+import { removeTree } from './tree.ts';
 
 /** sys/mount.h */
+const MS_RDONLY = 1;
+const MS_REMOUNT = 32;
 const MS_BIND = 0x1000;
 const MS_PRIVATE = 0x4_0000;
 const MS_SHARED = 0x10_0000;
@@ -33,6 +36,8 @@ export function ensureSharedPoint(point: string): void {
   if (base === undefined) {
     ensureDirectory(point);
     bindToItself(point, MS_SHARED);
+    // Whoever writes while nothing is mounted on it gets an error, and leaves nothing here.
+    mount('none', point, '', MS_REMOUNT | MS_BIND | MS_RDONLY, '');
   } else mount('none', point, '', MS_SHARED, '');
 }
 
@@ -55,6 +60,10 @@ export function removePoint(point: string): void {
   try {
     rmdirSync(point);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return;
+    // Somebody of this machine has written there in the moment before. With a mount in it, it would be a volume's data.
+    if (code !== 'ENOTEMPTY' || mountsBelow(point).length > 0) throw error;
+    removeTree(point);
   }
 }
