@@ -6,7 +6,6 @@ import type { Ipv4 } from '../model/addresses.ts';
 import type { NodeView } from '../model/cluster-changes.ts';
 import { SluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
-import type { NodeMounts } from '../model/mount-limits.ts';
 import type { NodeName } from '../model/names.ts';
 import type { Volume } from '../model/volume.ts';
 import type { BrickReport, VolumeEvent } from '../model/volume-report.ts';
@@ -20,6 +19,7 @@ import { volumeOptions } from './gluster/options.ts';
 import { watchGluster } from './gluster-watch.ts';
 import { heldLimits } from './held-limits.ts';
 import { StorageKeeper } from './keeper.ts';
+import { mountNews } from './mount-news.ts';
 import { mountVolume } from './mounting.ts';
 import { hasMounts, type PartsWorld } from './open-parts.ts';
 import { lazyParts, type PartMakers } from './parts.ts';
@@ -103,7 +103,7 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
         changed();
       },
       mounts: () => limits.all(),
-      followMounts: (until) => follow(changes.follow(until), limits.all),
+      followMounts: (until) => mountNews(changes.follow(until), limits.all, until),
       statistics: async (id) => {
         const mounts = parts.open.mounts ?? noMount(id);
         return mounts.keeper.statistics(id);
@@ -150,14 +150,6 @@ function glusterOptions(
 async function toldOf(server: ApiClient, { id }: Volume): Promise<readonly (BrickReport | undefined)[]> {
   const shown = VolumeShown.parse(await server.request('GET', `/v1/volumes/${id}`));
   return shown.bricks.map(({ brick }) => brick ?? undefined);
-}
-
-/** @param all  read anew for each line, because what is held is asked of the clients */
-async function* follow(
-  news: AsyncIterable<number>,
-  all: () => Promise<NodeMounts>,
-): AsyncGenerator<NodeMounts> {
-  for await (const _ of news) yield await all();
 }
 
 async function followChanges(views: AsyncIterable<NodeView>, tell: (view: NodeView) => void): Promise<void> {
