@@ -169,7 +169,7 @@ export async function startClient(
 async function clearPlace({ source }: ClientPlace): Promise<void> {
   const left = clientProcesses((one) => one === source);
   for (const { id } of left) killClient(id);
-  await Promise.all(left.map(({ id }) => endsWithin(id, GRACE_MS)));
+  await Promise.all(left.map(({ id }) => endsWithin(id, DIES_WITHIN_MS)));
 }
 
 /** Pure. */
@@ -231,9 +231,16 @@ export function boundLog(place: ClientPlace): void {
 /** What containers have closed may still be on its way to the bricks; one that hangs is not waited for. */
 const GRACE_MS = 2_000;
 
+/** A killed process on a busy machine, whose threads may still be writing. */
+const DIES_WITHIN_MS = 15_000;
+
 /** One that is gone is no error. @throws SluiceError `program_failed` when it outlives SIGKILL */
 export async function endClient(id: ProcessId): Promise<void> {
-  await stopProcess(id, GRACE_MS);
+  try {
+    await stopProcess(id, GRACE_MS);
+  } catch (error) {
+    if (!(await endsWithin(id, DIES_WITHIN_MS))) throw error;
+  }
 }
 
 /** One that hangs would hear nothing else. Who waits for its file system gets an error then. */

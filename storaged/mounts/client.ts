@@ -22,7 +22,15 @@ import { glusterName, type MountId, type VolumeId } from '../../model/volume.ts'
 import type { MountStatistics } from '../../model/volume-report.ts';
 import type { GlusterDaemon } from '../contract.ts';
 import { readStatistics, statisticsAttribute, translatorOptions, writeLimits } from './control.ts';
-import { isDead, type Job, jobsFor, mountNamespaceOf, type Serving, type Wanted } from './jobs.ts';
+import {
+  deadCopies,
+  isDead,
+  type Job,
+  jobsFor,
+  mountNamespaceOf,
+  type Serving,
+  type Wanted,
+} from './jobs.ts';
 import { clientPlace, controlPath, hostPathOf, type MountPlaces } from './names.ts';
 import type { KeptClient, KeptMount } from './records.ts';
 
@@ -141,12 +149,23 @@ export class VolumeClient {
     const results = await (runner ?? startVolumeErrands()).run(serving.live.errands, errands, ERRAND_MS);
     const [asked] = results;
     if (asked instanceof SluiceError) throw asked.code === 'not_found' ? endedAtOnce(place) : asked;
-    return {
-      mounts: new Map([...byMount(wanted, jobs, results), ...refused]),
-      copies: results.flatMap((one, index) =>
-        one instanceof SluiceError && jobs[index]?.mount === undefined ? [one] : [],
-      ),
-    };
+    const mounts = new Map([...byMount(wanted, jobs, results), ...refused]);
+    return { mounts, copies: heal ? await this.#leftDead(serving, jobs, results) : [] };
+  }
+
+  /** Asks the kernel: a container may have come in between, or what told of it may have ended. */
+  async #leftDead(
+    serving: Serving,
+    jobs: readonly Job[],
+    results: readonly ErrandResult[],
+  ): Promise<SluiceError[]> {
+    const dead = await deadCopies(serving);
+    if (dead.length === 0) return [];
+    const failed = results.flatMap((one, index) =>
+      one instanceof SluiceError && jobs[index]?.mount === undefined ? [one] : [],
+    );
+    if (failed.length > 0) return failed;
+    return [new SluiceError('storage_failed', `${dead.join(', ')} is dead still`, 'it is tried again')];
   }
 
   #serving(): Serving | undefined {

@@ -107,19 +107,33 @@ function containerJobs(
 }
 
 /** Containers that the runtime has given it privately, and those that we have mounted it in ourselves. */
-async function copyJobs({ places, place: { source } }: Serving, dead: ReadonlySet<string>): Promise<Job[]> {
-  const namespaces = (await mountNamespaces()).map(({ pid, inode }) => ({
-    pid,
-    inode,
-    mounts: mountsOf(pid),
-  }));
-  const ours = [places.hostDir, places.clientDir];
-  return findDeadCopies(namespaces, source, dead, ours).map((copy) => {
+async function copyJobs(serving: Serving, dead: ReadonlySet<string>): Promise<Job[]> {
+  const { source } = serving.place;
+  return (await copiesOf(serving, dead)).map((copy) => {
     const { pid, inode, point, device, readOnly, directory } = copy;
     const part = { directory, make: true, readOnly };
     const where = { there: { pid, inode }, directory: point, make: false, over: device, source };
     return { errand: { do: 'attach', part, ...where } };
   });
+}
+
+async function copiesOf(
+  { places, place }: Serving,
+  dead: ReadonlySet<string>,
+): Promise<ReturnType<typeof findDeadCopies>> {
+  const namespaces = (await mountNamespaces()).map(({ pid, inode }) => ({
+    pid,
+    inode,
+    mounts: mountsOf(pid),
+  }));
+  return findDeadCopies(namespaces, place.source, dead, [places.hostDir, places.clientDir]);
+}
+
+/** Where in the machine a predecessor's mount is still the one that is seen. */
+export async function deadCopies(serving: Serving): Promise<readonly string[]> {
+  const dead = deadDevices(serving);
+  if (dead.size === 0) return [];
+  return (await copiesOf(serving, dead)).map(({ pid, point }) => `${point} of process ${pid}`);
 }
 
 /** Whether somebody who looks for a mount finds a dead one in its place. */
