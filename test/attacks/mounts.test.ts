@@ -4,51 +4,31 @@ import path from 'node:path';
 import { mountsOf } from '../../linux/mount-table.ts';
 import { runOk, startDaemon } from '../../linux/process.ts';
 import { asSluiceError } from '../../model/errors.ts';
-import type { MountKeeper } from '../../storaged/contract.ts';
-import {
-  openVolumeSite,
-  podmanAt,
-  type SitePodman,
-  VOLUME,
-  type VolumeSite,
-  wishOf,
-} from '../support/volume-site.ts';
+import { useVolumeSite, wishOf } from '../support/volume-site.ts';
 import { line } from './attack.ts';
 
-let site: VolumeSite;
-let keeper: MountKeeper;
-let podman: SitePodman;
-
-beforeAll(async () => {
-  if (process.getuid?.() !== 0) throw new Error('this test mounts file systems: run it as root');
-  site = await openVolumeSite('sluice-mta');
-  await site.makeVolume(VOLUME);
-  keeper = await site.openKeeper();
-  podman = await podmanAt(site);
-});
-afterAll(async () => {
-  await podman?.close();
-  await keeper?.close();
-  await site?.close();
-});
-afterEach(async () => {
-  await keeper.keepOnly(() => false);
-});
+const use = useVolumeSite('sluice-mta');
+const { it } = use;
 
 const isOurs = ({ source }: { source: string }): boolean => source.startsWith('sluice-c');
-/** Where a volume is mounted on the machine itself, but at the points that are for it. */
+/** What is mounted on the machine when a test begins, by others. */
+let before: ReadonlySet<number>;
+beforeEach(() => {
+  before = new Set(mountsOf('self').map(({ id }) => id));
+});
+/** Where a volume is mounted on the machine itself since then, but at the points that are for it. */
 const straysOnHost = (): string[] =>
   mountsOf('self')
-    .filter((one) => isOurs(one) && !one.point.startsWith(`${site.hostDir}/`))
+    .filter((one) => isOurs(one) && !before.has(one.id) && !one.point.startsWith(`${use.site.hostDir}/`))
     .map(({ point }) => point);
 
 const EXCHANGE = path.resolve(import.meta.dirname, '../support/exchange-process.ts');
 const ROUNDS = 25;
 
 it('A15: a directory and a symbolic link are exchanged while it is mounted on', async () => {
-  const pid = await podman.start('racer');
+  const pid = await use.podman.start('racer');
   const root = `/proc/${pid}/root`;
-  const outside = `${site.directory}/outside`;
+  const outside = `${use.site.directory}/outside`;
   mkdirSync(`${outside}/data`, { recursive: true });
   mkdirSync(`${root}/a`);
   // To a system directory of its own, and, for who follows it outside the container, to one of the machine.
@@ -60,7 +40,7 @@ it('A15: a directory and a symbolic link are exchanged while it is mounted on', 
     for (let round = 0; round < ROUNDS; round++) {
       if (lstatSync(`${root}/a`).isSymbolicLink()) tally.followed++;
       const wish = wishOf('racer', { into: { pid, directory: '/a/data' } });
-      const mount = await keeper.mount(wish).catch((error: unknown) => {
+      const mount = await use.keeper.mount(wish).catch((error: unknown) => {
         const { code, message } = asSluiceError(error);
         return code === 'storage_failed' ? message : code;
       });
@@ -76,7 +56,7 @@ it('A15: a directory and a symbolic link are exchanged while it is mounted on', 
         tally.refused++;
       } else {
         tally.mounted++;
-        await keeper.unmount(mount.id).catch(() => undefined);
+        await use.keeper.unmount(mount.id).catch(() => undefined);
       }
     }
   } finally {
@@ -94,7 +74,7 @@ it('A15: a directory and a symbolic link are exchanged while it is mounted on', 
 });
 
 it('A15: directories that lead elsewhere, or belong to the system', async () => {
-  const pid = await podman.start('paths');
+  const pid = await use.podman.start('paths');
   const root = `/proc/${pid}/root`;
   symlinkSync('/etc', `${root}/link`);
   symlinkSync('/proc/self/root/etc', `${root}/magic`);
@@ -130,7 +110,7 @@ it('A15: directories that lead elsewhere, or belong to the system', async () => 
   ];
   let survived = 0;
   for (const directory of targets) {
-    const refused = await keeper.mount(wishOf('paths', { into: { pid, directory } })).then(
+    const refused = await use.keeper.mount(wishOf('paths', { into: { pid, directory } })).then(
       () => false,
       () => true,
     );
@@ -138,21 +118,21 @@ it('A15: directories that lead elsewhere, or belong to the system', async () => 
   }
   line('A15', 'mount directories that lead elsewhere or belong to the system', targets.length, survived);
   expect(survived).toBe(targets.length);
-  expect(keeper.mounts()).toEqual([]);
+  expect(use.keeper.mounts()).toEqual([]);
 });
 
 it('A17: setuid programs and device files on a volume', async () => {
-  const { hostPath } = await keeper.mount(wishOf('suid'));
-  const pid = await podman.start('suid', ['--privileged', '--volume', `${hostPath}:/data:rslave`]);
-  const sh = (script: string): Promise<string> => podman.podman.exec('suid', ['sh', '-c', script]);
-  const program = `${site.directory}/who`;
+  const { hostPath } = await use.keeper.mount(wishOf('suid'));
+  const pid = await use.podman.start('suid', ['--privileged', '--volume', `${hostPath}:/data:rslave`]);
+  const sh = (script: string): Promise<string> => use.podman.podman.exec('suid', ['sh', '-c', script]);
+  const program = `${use.site.directory}/who`;
   // Busybox gives such rights away by itself.
   const source = 'int geteuid(void); int main(void) { return geteuid() != 0; }';
   await runOk(['gcc', '-static', '-x', 'c', '-o', program, '-'], { stdin: source });
   copyFileSync(program, `/proc/${pid}/root/who`);
   await sh('cp /who /data/who && chmod 4755 /who /data/who && mknod /data/zero c 1 5 && mknod /zero c 1 5');
   const isRoot = (file: string): Promise<boolean> =>
-    podman.podman.call(['exec', '--user', '65534', 'suid', file]).then(
+    use.podman.podman.call(['exec', '--user', '65534', 'suid', file]).then(
       () => true,
       () => false,
     );

@@ -2,9 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { run } from '../../linux/process.ts';
 import type { TenantName } from '../../model/names.ts';
-import type { Mount, MountKeeper } from '../../storaged/contract.ts';
+import type { Mount } from '../../storaged/contract.ts';
 import { until } from '../runtimes/until.ts';
-import { clientsOf, openVolumeSite, VOLUME, type VolumeSite, wishOf } from '../support/volume-site.ts';
+import { clientsOf, useVolumeSite, VOLUME, wishOf } from '../support/volume-site.ts';
 
 const MB = 1_000_000;
 const FIELDS = ['volume.read', 'volume.write', 'volume.readOps', 'volume.writeOps'] as const;
@@ -12,22 +12,8 @@ const limitsOf = (write: number | null): Record<string, number | null> => ({
   ...Object.fromEntries(FIELDS.map((field) => [field, null])),
   'volume.write': write,
 });
-let site: VolumeSite;
-let keeper: MountKeeper;
-
-beforeAll(async () => {
-  if (process.getuid?.() !== 0) throw new Error('this test mounts file systems: run it as root');
-  site = await openVolumeSite('sluice-mtl');
-  await site.makeVolume(VOLUME);
-  keeper = await site.openKeeper();
-});
-afterAll(async () => {
-  await keeper?.close();
-  await site?.close();
-});
-afterEach(async () => {
-  await keeper.keepOnly(() => false);
-});
+const use = useVolumeSite('sluice-mtl');
+const { it } = use;
 
 /** Writes so many megabytes, each on disk before the next. @returns bytes a second */
 async function writtenTo(mounts: readonly Mount[], megabytes: number): Promise<number> {
@@ -48,9 +34,9 @@ async function writtenTo(mounts: readonly Mount[], megabytes: number): Promise<n
 }
 
 it('holds what is effective from the first operation, and tells it', async () => {
-  const mount = await keeper.mount(wishOf('slow', { effective: { 'volume.write': 4 * MB } }));
+  const mount = await use.keeper.mount(wishOf('slow', { effective: { 'volume.write': 4 * MB } }));
   const rate = await writtenTo([mount], 4);
-  const { limits, write, metadata } = await keeper.statistics(mount.id);
+  const { limits, write, metadata } = await use.keeper.statistics(mount.id);
   expect(rate).toBeLessThan(4.6 * MB);
   expect(limits).toEqual(limitsOf(4 * MB));
   expect({ bytes: write.bytes, errors: write.errors }).toEqual({ bytes: 4_096_000, errors: 0 });
@@ -59,42 +45,42 @@ it('holds what is effective from the first operation, and tells it', async () =>
 });
 
 it('changes them live, and reads them back', async () => {
-  const { id } = await keeper.mount(wishOf('live'));
-  expect(await keeper.setLimits(id, { 'volume.write': 7 * MB })).toEqual([]);
-  expect((await keeper.statistics(id)).limits).toEqual(limitsOf(7 * MB));
-  expect(await keeper.setLimits(id, {})).toEqual([]);
-  expect((await keeper.statistics(id)).limits).toEqual(limitsOf(null));
+  const { id } = await use.keeper.mount(wishOf('live'));
+  expect(await use.keeper.setLimits(id, { 'volume.write': 7 * MB })).toEqual([]);
+  expect((await use.keeper.statistics(id)).limits).toEqual(limitsOf(7 * MB));
+  expect(await use.keeper.setLimits(id, {})).toEqual([]);
+  expect((await use.keeper.statistics(id)).limits).toEqual(limitsOf(null));
 });
 
 it('gives the successor of a dead client the limits that were set last', async () => {
-  const { id } = await keeper.mount(wishOf('heir', { effective: { 'volume.write': 4 * MB } }));
-  await keeper.setLimits(id, { 'volume.write': 9 * MB });
-  process.kill(clientsOf(site)[0]!.id.pid, 'SIGKILL');
-  await until('it is replaced', () => keeper.mounts()[0]?.replaced === 1);
-  expect((await keeper.statistics(id)).limits).toEqual(limitsOf(9 * MB));
+  const { id } = await use.keeper.mount(wishOf('heir', { effective: { 'volume.write': 4 * MB } }));
+  await use.keeper.setLimits(id, { 'volume.write': 9 * MB });
+  process.kill(clientsOf(use.site)[0]!.id.pid, 'SIGKILL');
+  await until('it is replaced', () => use.keeper.mounts()[0]?.replaced === 1);
+  expect((await use.keeper.statistics(id)).limits).toEqual(limitsOf(9 * MB));
 });
 
-it.each([
+test.each([
   ['volume', { volume: VOLUME }],
   ['tenant', { tenant: 'blue' as TenantName }],
 ])('holds the mounts of one %s on this node to what they have together', async (_, owner) => {
-  await site.shares.set(owner, { 'volume.write': 4 * MB });
-  expect(site.shares.held(owner)).toEqual(limitsOf(4 * MB));
-  const mounts = [await keeper.mount(wishOf('one')), await keeper.mount(wishOf('two'))];
+  await use.site.shares.set(owner, { 'volume.write': 4 * MB });
+  expect(use.site.shares.held(owner)).toEqual(limitsOf(4 * MB));
+  const mounts = [await use.keeper.mount(wishOf('one')), await use.keeper.mount(wishOf('two'))];
   expect(await writtenTo(mounts, 2)).toBeLessThan(4.6 * MB);
-  await site.shares.set(owner, {});
-  expect(site.shares.held(owner)).toEqual(limitsOf(null));
+  await use.site.shares.set(owner, {});
+  expect(use.site.shares.held(owner)).toEqual(limitsOf(null));
   expect(await writtenTo(mounts, 2)).toBeGreaterThan(6 * MB);
 });
 
 it('is not held up by a client that hangs, and replaces it', async () => {
-  const hangs = await keeper.mount(wishOf('hangs'));
-  process.kill(clientsOf(site)[0]!.id.pid, 'SIGSTOP');
+  const hangs = await use.keeper.mount(wishOf('hangs'));
+  process.kill(clientsOf(use.site)[0]!.id.pid, 'SIGSTOP');
   const before = performance.now();
-  await expect(keeper.statistics(hangs.id)).rejects.toMatchObject({ code: 'storage_failed' });
+  await expect(use.keeper.statistics(hangs.id)).rejects.toMatchObject({ code: 'storage_failed' });
   expect(performance.now() - before).toBeLessThan(2_000);
-  const other = await keeper.mount(wishOf('other'));
-  expect((await keeper.statistics(other.id)).limits).toEqual(limitsOf(null));
-  await until('it is replaced', () => keeper.mounts().find(({ id }) => id === hangs.id)?.replaced === 1);
+  const other = await use.keeper.mount(wishOf('other'));
+  expect((await use.keeper.statistics(other.id)).limits).toEqual(limitsOf(null));
+  await until('it is replaced', () => use.keeper.mounts().find(({ id }) => id === hangs.id)?.replaced === 1);
   writeFileSync(`${hangs.hostPath}/again`, '');
 });
