@@ -1,7 +1,7 @@
 /** A verifying writer on a mounted volume while something happens: how long its longest record took, and that none is lost. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run, runOk } from '../../linux/process.ts';
+import { run } from '../../linux/process.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { checksumOf, RECORD_BYTES, WRITER, type Written } from '../../test/support/verifying-writer.ts';
 
@@ -10,6 +10,9 @@ const PACE_MS = 5;
 const WRITER_MS = 120_000;
 const POLL_MS = 20;
 const GETS_ON_MS = 30_000;
+const READ_WITHIN_MS = 20_000;
+/** FILE, bytes, where to. */
+const READ = 'head -c "$2" "$1" >"$3"; sha256sum <"$3"';
 /** It is at work when so many have come through. */
 const SOME = 20;
 
@@ -47,7 +50,7 @@ export async function writtenWhile(
     if (stdout === '') throw failed(`the writer has failed: ${stderr.slice(-500)}`);
     const written = JSON.parse(stdout) as Written;
     await mended();
-    for (const one of [root, elsewhere]) await requireAll(`${one}/${name}`, written);
+    for (const one of [root, elsewhere]) await requireAll(`${one}/${name}`, written, `${directory}/copy`);
     return written;
   } finally {
     writeFileSync(stop, '');
@@ -66,11 +69,15 @@ async function getsOn(stop: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function requireAll(file: string, { acknowledged }: Written): Promise<void> {
-  const bytes = String(acknowledged * RECORD_BYTES);
-  const printed = await runOk(['sh', '-euc', 'head -c "$2" "$1" | sha256sum', 'sh', file, bytes]);
-  if (printed.split(' ')[0] !== checksumOf(acknowledged))
-    throw failed(`acknowledged records of ${file} are lost`);
+/** A client that was cut off finds its bricks again within seconds; until then it has nothing to show. */
+async function requireAll(file: string, { acknowledged }: Written, copy: string): Promise<void> {
+  const argv = ['sh', '-euc', READ, 'sh', file, String(acknowledged * RECORD_BYTES), copy] as const;
+  for (const deadline = performance.now() + READ_WITHIN_MS; ; await sleep(POLL_MS)) {
+    const { stdout, stderr } = await run(argv);
+    if (stdout.split(' ')[0] === checksumOf(acknowledged)) return;
+    if (performance.now() > deadline)
+      throw failed(`not all that was acknowledged of ${file} is there ${stderr}`);
+  }
 }
 
 function failed(what: string): SluiceError {
