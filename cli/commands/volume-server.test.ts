@@ -13,23 +13,6 @@ const { world } = volumes;
 const REPORT_EVERY_MS = 1_000;
 let stop: () => Promise<void>;
 
-/** Commands take their time; a node that says nothing for so long would count as silent. */
-beforeEach(() => {
-  const ended = new AbortController();
-  const reporting = (async () => {
-    for await (const _ of setInterval(REPORT_EVERY_MS, undefined, { signal: ended.signal }))
-      await volumes.pass(0);
-  })().catch((error: unknown) => {
-    if (!ended.signal.aborted) throw error;
-  });
-  stop = async () => {
-    ended.abort();
-    await reporting;
-  };
-});
-
-afterEach(() => stop());
-
 interface Ran {
   readonly code: number;
   readonly out: string;
@@ -61,6 +44,24 @@ const json = ({ code, out, err }: Ran): VolumeShown => {
 };
 
 describe('a volume from the command line to the nodes', () => {
+  /** Commands take their time; a node that says nothing for so long would count as silent. */
+  beforeEach(() => {
+    const ended = new AbortController();
+    const reporting = (async () => {
+      for await (const _ of setInterval(REPORT_EVERY_MS, undefined, { signal: ended.signal }))
+        await volumes.pass(0);
+    })().catch((error: unknown) => {
+      if (!ended.signal.aborted) throw error;
+    });
+    stop = async () => {
+      ended.abort();
+      await reporting;
+    };
+  });
+
+  // Here, and not above: nobody reports any more when the server ends.
+  afterEach(() => stop());
+
   it('is made, listed, limited, grown, deleted and had back by an operator', async () => {
     const made = await volume(
       'create',
