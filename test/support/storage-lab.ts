@@ -1,11 +1,13 @@
 /** A lab whose nodes keep volumes: commands as people type them, and what is there of storage beside their answers. */
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
+import { askDaemon } from '../../lab/daemons.ts';
 import type { Lab, LabContainer } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/node.ts';
 import { namesIn } from '../../linux/directories.ts';
 import { loopsInUse } from '../../linux/loop.ts';
 import { type ProcessId, processesInNetns } from '../../linux/process.ts';
+import { asSluiceError } from '../../model/errors.ts';
 import { VolumeShown } from '../../model/volume-request.ts';
 
 const Mounted = z.object({ id: z.string(), hostPath: z.string() });
@@ -18,12 +20,14 @@ export async function typed(node: LabNode, ...args: readonly string[]): Promise<
   return stdout;
 }
 
-/** @returns undefined when there is no such volume */
-export async function shown(node: LabNode, name: string): Promise<VolumeShown | undefined> {
-  const { code, stdout, stderr } = await node.sluice(['volume', 'show', name, '--tenant', 'blue', '--json']);
-  if (code === 4) return undefined;
-  if (code !== 0) throw new Error(`${stdout}${stderr}`);
-  return VolumeShown.parse(JSON.parse(stdout));
+/** As the node's server tells it: tests ask again and again. @returns undefined when there is no such volume */
+export async function shown({ runDir }: LabNode, name: string): Promise<VolumeShown | undefined> {
+  try {
+    return VolumeShown.parse(await askDaemon(runDir, 'server', 'GET', `/v1/volumes/${name}?tenant=blue`));
+  } catch (thrown) {
+    if (asSluiceError(thrown).code === 'not_found') return undefined;
+    throw thrown;
+  }
 }
 
 export async function mount(node: LabNode, volume: string, { id }: LabContainer): Promise<Mounted> {
