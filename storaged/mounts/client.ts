@@ -22,15 +22,7 @@ import { glusterName, type MountId, type VolumeId } from '../../model/volume.ts'
 import type { MountStatistics } from '../../model/volume-report.ts';
 import type { GlusterDaemon } from '../contract.ts';
 import { readStatistics, statisticsAttribute, translatorOptions, writeLimits } from './control.ts';
-import {
-  deadCopies,
-  isDead,
-  type Job,
-  jobsFor,
-  mountNamespaceOf,
-  type Serving,
-  type Wanted,
-} from './jobs.ts';
+import { containerOf, deadCopies, isDead, type Job, jobsFor, type Serving, type Wanted } from './jobs.ts';
 import { clientPlace, controlPath, hostPathOf, type MountPlaces } from './names.ts';
 import type { KeptClient, KeptMount } from './records.ts';
 
@@ -181,7 +173,7 @@ export class VolumeClient {
   }
 
   /** Takes one mount off. May be repeated. @throws SluiceError */
-  detach(id: MountId, kept: Pick<KeptMount, 'made' | 'request'>): Promise<void> {
+  detach(id: MountId, kept: Pick<KeptMount, 'made' | 'request' | 'startedAt'>): Promise<void> {
     return detachMount(this.#setup.places, this.place.source, id, kept);
   }
 
@@ -212,11 +204,11 @@ export async function detachMount(
   places: MountPlaces,
   source: string,
   id: MountId,
-  { request: { into }, made }: Pick<KeptMount, 'made' | 'request'>,
+  { request: { into }, startedAt, made }: Pick<KeptMount, 'made' | 'request' | 'startedAt'>,
 ): Promise<void> {
-  const inode = into === null ? undefined : ownNamespaceOf(into.pid);
-  if (into !== null && inode !== undefined) {
-    const where = { there: { pid: into.pid, inode }, directory: into.directory, source };
+  const there = into === null ? undefined : containerIfThere(into.pid, startedAt);
+  if (into !== null && there !== undefined) {
+    const where = { there, directory: into.directory, source };
     const [result] = await runVolumeErrands(
       null,
       [{ do: 'remove', ...where, removeDirectories: made }],
@@ -229,13 +221,12 @@ export async function detachMount(
   removePoint(hostPathOf(places, id));
 }
 
-/** @returns undefined for a process that is gone, or has the machine's own mounts: its number is another's by now */
-function ownNamespaceOf(pid: number): number | undefined {
+/** @returns undefined for a process that is gone, or has the machine's own mounts */
+function containerIfThere(pid: number, startedAt: number | null): ReturnType<typeof containerOf> | undefined {
   try {
-    const inode = mountNamespaceOf(pid);
-    return inode === mountNamespaceOf(process.pid) ? undefined : inode;
+    return containerOf(pid, startedAt);
   } catch (error) {
-    if (asSluiceError(error).code === 'not_found') return undefined;
+    if (['not_found', 'refused'].includes(asSluiceError(error).code)) return undefined;
     throw error;
   }
 }

@@ -6,11 +6,13 @@ import { namespaceInode } from '../../linux/directories.ts';
 import type { ClientPlace, LiveClient } from '../../linux/gluster-client.ts';
 import { ensureSharedPoint, layersAt, uncover } from '../../linux/host-points.ts';
 import { mountNamespaces, mountsOf } from '../../linux/mount-table.ts';
+import { isAlive } from '../../linux/process.ts';
 import type { VolumeErrand, VolumePart } from '../../linux/volume-errands.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { MountId, MountRequest } from '../../model/volume.ts';
 import { findDeadCopies } from './copies.ts';
 import { hostPathOf, type MountPlaces } from './names.ts';
+import type { KeptMount } from './records.ts';
 
 /** A client that lives, and where it is to be seen. */
 export interface Serving {
@@ -22,9 +24,8 @@ export interface Serving {
 }
 
 /** One mount as it is to be. */
-export interface Wanted {
+export interface Wanted extends Pick<KeptMount, 'request' | 'startedAt'> {
   readonly id: MountId;
-  readonly request: MountRequest;
 }
 
 export interface Job {
@@ -87,12 +88,11 @@ function hostJobs({ places, place, live }: Serving, { id, request }: Wanted): Jo
 function containerJobs(
   { place: { source }, live }: Serving,
   dead: ReadonlySet<string>,
-  { id, request }: Wanted,
+  { id, request, startedAt }: Wanted,
 ): Job[] {
   const { into } = request;
   if (into === null) return [];
-  const there = { pid: into.pid, inode: mountNamespaceOf(into.pid) };
-  if (there.inode === namespaceInode('/proc/self/ns/mnt')) throw ownNamespace(into.pid);
+  const there = containerOf(into.pid, startedAt);
   const { directory } = into;
   const top = mountsOf(into.pid).findLast(({ point }) => point === directory);
   const isOurs = top?.source === source;
@@ -151,6 +151,23 @@ function partOf({ subDirectory, readOnly }: MountRequest): VolumePart {
 }
 
 /**
+ * The mount namespace of a container, by one of its processes. Asked anew each time: numbers of processes are given
+ * again, after a start of the machine the small ones first, and whoever has one then may be another tenant's.
+ * @param startedAt  as `identify` told when the mount was asked for
+ * @throws SluiceError `not_found`, `refused` when it has the machine's own mounts, `kernel_refused`
+ */
+export function containerOf(
+  pid: number,
+  startedAt: number | null,
+): { readonly pid: number; readonly inode: number } {
+  const inode = mountNamespaceOf(pid);
+  // Looked at second: so the namespace is its own, and not a successor's.
+  if (startedAt === null || !isAlive({ pid, startedAt })) throw gone(pid);
+  if (inode === namespaceInode('/proc/self/ns/mnt')) throw ownNamespace(pid);
+  return { pid, inode };
+}
+
+/**
  * The number of a process's mount namespace.
  * @param read  as `namespaceInode` does
  * @throws SluiceError `not_found`, `kernel_refused`
@@ -168,7 +185,11 @@ export function mountNamespaceOf(pid: number, read: typeof namespaceInode = name
     );
   }
   if (inode !== undefined) return inode;
-  throw new SluiceError('not_found', `there is no process ${pid}`, 'name a process of the container');
+  throw gone(pid);
+}
+
+function gone(pid: number): SluiceError {
+  return new SluiceError('not_found', `there is no process ${pid}`, 'name a process of the container');
 }
 
 function ownNamespace(pid: number): SluiceError {

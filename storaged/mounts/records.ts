@@ -27,6 +27,8 @@ export type KeptClient = z.infer<typeof KeptClient>;
 export const KeptMount = z.strictObject({
   client: z.string(),
   request: MountRequest,
+  /** When the process of `into` began: its number may be somebody else's later. null: there is none. */
+  startedAt: z.int().nullable(),
   sizeBytes: z.number(),
   /**
    * - `adding`: it may be there in part; who asked for it has heard nothing, so it is undone;

@@ -3,6 +3,7 @@
  * himself meanwhile (`WatchedClients.oneByOne`).
  */
 import { lastWords } from '../../linux/gluster-client.ts';
+import { identify } from '../../linux/process.ts';
 import { asSluiceError, SluiceError } from '../../model/errors.ts';
 import type { Log } from '../../model/log.ts';
 import type { MountId, MountRequest } from '../../model/volume.ts';
@@ -44,15 +45,16 @@ export class MountWork {
   ): Promise<void> {
     const clientId = watched.client.id;
     const before = this.#records.mounts.get(id);
+    const startedAt = request.into === null ? null : (identify(request.into.pid)?.startedAt ?? null);
     const kept: KeptMount = {
-      ...{ client: clientId, request, sizeBytes },
+      ...{ client: clientId, request, startedAt, sizeBytes },
       phase: before?.phase === 'ready' ? 'ready' : 'adding',
       made: before?.made ?? 0,
     };
     const client = this.#records.clients.get(clientId) ?? newClient(wish);
     await this.#records.put({ client: [clientId, client], mount: [id, kept] });
     try {
-      const made = await this.#carryOut(watched, { id, request });
+      const made = await this.#carryOut(watched, { id, request, startedAt });
       await this.#records.put({ mount: [id, { ...kept, phase: 'ready', made: Math.max(kept.made, made) }] });
     } catch (error) {
       if (kept.phase === 'adding')
@@ -148,7 +150,7 @@ export class MountWork {
   wantedOf(clientId: string): Wanted[] {
     return [...this.#records.mounts]
       .filter(([, { client, phase }]) => client === clientId && phase === 'ready')
-      .map(([id, { request }]) => ({ id, request }));
+      .map(([id, { request, startedAt }]) => ({ id, request, startedAt }));
   }
 
   /** Takes a mount off, with its client, if it was its last one. */
