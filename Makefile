@@ -23,6 +23,8 @@ TRANSLATOR := storaged/translator
 TRANSLATOR_PURE := $(addprefix $(TRANSLATOR)/,bucket.c shared-bucket.c limits.c flow.c guard.c gate.c requester.c extents.c)
 TRANSLATOR_GLUSTER := $(addprefix $(TRANSLATOR)/,translator.c abi.c data.c names.c attributes.c xattrs.c room.c)
 GLUSTER_HEADERS := $(wildcard /usr/include/glusterfs/xlator.h)
+# What is built for glusterd itself needs none of its headers.
+GLUSTERD := $(if $(wildcard storaged/glusterd/filter.c),build/sluice-volfiles build/sluice-patience.so)
 TRANSLATORS := $(if $(wildcard $(TRANSLATOR)/translator.c),$(if $(GLUSTER_HEADERS),build/sluice-io.so) build/translator-test)
 # glusterfs is linked to uuid and to the sources' own idea of 64-bit offsets; never unloaded, since its state outlives graphs.
 GLUSTER_CFLAGS := $(shell pkg-config --cflags glusterfs-api 2>/dev/null)
@@ -32,7 +34,7 @@ TRANSLATOR_CFLAGS := -std=gnu11 -O2 $(WARNINGS) -fPIC -fvisibility=hidden -fstac
 .PHONY: all clean
 .DELETE_ON_ERROR:
 
-all: $(BPF_OBJECTS) $(RELAY) $(BENCHES) $(PAUSE) $(TRANSLATORS)
+all: $(BPF_OBJECTS) $(RELAY) $(BENCHES) $(PAUSE) $(TRANSLATORS) $(GLUSTERD)
 
 build/%.bpf.o: tagqueue/bpf/%.bpf.c $(wildcard tagqueue/bpf/*.h) Makefile
 	@mkdir -p $(@D)
@@ -62,6 +64,17 @@ build/pause: test/images/pause.c Makefile
 build/translator-test: $(TRANSLATOR_PURE) $(wildcard $(TRANSLATOR)/test/*.c $(TRANSLATOR)/test/*.h $(TRANSLATOR)/*.h) Makefile
 	@mkdir -p $(@D)
 	@gcc $(PROGRAM_CFLAGS) $(filter %.c,$^) -o $@ -pthread
+	@echo $@
+
+build/sluice-volfiles: storaged/glusterd/filter.c Makefile
+	@mkdir -p $(@D)
+	@gcc $(PROGRAM_CFLAGS) $< -o $@ $(STATIC) -s
+	@echo $@
+
+# What it calls of libglusterfs, glusterd has loaded.
+build/sluice-patience.so: storaged/glusterd/patience.c Makefile
+	@mkdir -p $(@D)
+	@gcc -std=gnu11 -O2 $(WARNINGS) -fPIC -fvisibility=hidden -fstack-protector-strong -shared $< -o $@ -Wl,-z,relro,-z,noexecstack
 	@echo $@
 
 clean:

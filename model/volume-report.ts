@@ -27,6 +27,13 @@ export const Fill = z.strictObject({
 });
 export type Fill = z.infer<typeof Fill>;
 
+/**
+ * What a brick's own index knows of other copies that are behind: nothing; writes that were begun, which may only be
+ * under way; something that another copy lacks.
+ */
+export const HealIndex = z.enum(['empty', 'dirty', 'pending']);
+export type HealIndex = z.infer<typeof HealIndex>;
+
 export const BrickReport = z.strictObject({
   volume: VolumeId,
   /** Its place in the volume's list. */
@@ -39,6 +46,10 @@ export const BrickReport = z.strictObject({
   /** Why it failed; one sentence. */
   why: z.string().nullable(),
   fill: Fill.nullable(),
+  /** Whether its process serves; of one whose volume has started, when it has had the time to. */
+  online: z.boolean().optional(),
+  /** Of one that serves. */
+  healIndex: HealIndex.optional(),
 });
 export type BrickReport = z.infer<typeof BrickReport>;
 
@@ -139,6 +150,22 @@ export const StorageReport = z.strictObject({
   events: z.array(VolumeEvent).max(1_000),
 });
 export type StorageReport = z.infer<typeof StorageReport>;
+
+/** What is known of a brick, wherever it is. */
+export const BrickStanding = z.strictObject({
+  /** null: nobody knows yet. */
+  online: z.boolean().nullable(),
+  fill: Fill.nullable(),
+  /** null: it cannot be asked. */
+  healIndex: HealIndex.nullable(),
+});
+export type BrickStanding = z.infer<typeof BrickStanding>;
+
+/** The answer to a report: how the bricks are of the volumes that the node coordinates, by number. */
+export const StorageAnswer = z.strictObject({
+  volumes: z.array(z.strictObject({ volume: VolumeId, bricks: z.array(BrickStanding) })),
+});
+export type StorageAnswer = z.infer<typeof StorageAnswer>;
 
 /** A node reports at least so often, and at once when something it was asked for is done. */
 export const STORAGE_REPORT_EVERY_MS = 1_000;

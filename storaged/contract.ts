@@ -19,8 +19,14 @@ export interface GlusterDaemon {
   isAlive(): boolean;
   /** The program, as it is run inside its namespaces. `ensure` must have succeeded. */
   inside(argv: Argv): Argv;
+  /** A process that lives in its namespaces: they can be looked at without entering them. undefined: there are none. */
+  holder(): number | undefined;
   /** The directory that is the same inside and outside: bricks are mounted below it, inside. */
   readonly brickRoot: string;
+  /** Of these bricks of this node, by path, those that a process serves. */
+  serving(bricks: readonly string[]): ReadonlySet<string>;
+  /** Where glusterd writes down what it knows of its cluster. */
+  readonly kept: string;
   /** Resolves when it ends by itself. */
   died(signal: AbortSignal): Promise<void>;
   /** Ends it with its bricks, and takes its namespaces away. */
@@ -69,10 +75,13 @@ export interface GlusterBrickStatus {
 /** The command `gluster --mode=script --xml`, one call at a time, tried again while another transaction runs. */
 export interface GlusterCluster {
   peers(): Promise<readonly GlusterPeer[]>;
+  /** Addresses of full members but this node, as glusterd has written them down: whether they answer it does not say. */
+  members(): Promise<readonly string[]>;
   /** May be repeated. */
   probe(address: Ipv4): Promise<void>;
   /** Of one that has no brick. May be repeated. */
   detach(address: Ipv4): Promise<void>;
+  /** As glusterd has written them down. */
   volumes(): Promise<readonly GlusterVolume[]>;
   /** @throws SluiceError `already_exists`, `storage_failed` with Gluster's own words */
   create(volume: NewGlusterVolume, options: Readonly<Record<string, string>>): Promise<void>;
@@ -85,6 +94,7 @@ export interface GlusterCluster {
   replace(name: string, from: string, to: string): Promise<void>;
   /** In one transaction. */
   set(name: string, options: Readonly<Record<string, string>>): Promise<void>;
+  /** Takes locks that orders wait for: not for everyday use. */
   status(name: string): Promise<readonly GlusterBrickStatus[]>;
   /** Asks for what is pending to be healed now. */
   heal(name: string): Promise<void>;

@@ -38,12 +38,6 @@ export interface KeeperWorld {
   readonly log: Log;
 }
 
-/** A volume of this node's to coordinate, as it was last found. */
-export interface Coordinated {
-  readonly volume: Volume;
-  readonly present: GlusterVolume;
-}
-
 type GlusterReport = Omit<VolumeReport, 'online' | 'fill' | 'heal'>;
 
 interface Failure {
@@ -60,7 +54,7 @@ const ROUND_EVERY_MS = 30_000;
 const SHORTEST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 /** While other nodes' part is awaited. */
-const LOOK_EVERY_MS = 200;
+const LOOK_EVERY_MS = 50;
 /** Making a volume takes two turns: its bricks, and then Gluster's orders. */
 const MOST_TURNS = 5;
 
@@ -167,14 +161,12 @@ export class StorageKeeper {
     return { volume: volume.id, generation: this.#settled.get(volume.id) ?? 0, state, why: why ?? lost };
   }
 
-  /** Those that have started, by this node's coordination. */
-  coordinated(): Coordinated[] {
-    const all = this.#volumes();
-    return [...all.values()].flatMap((volume) => {
-      const present = this.#presentOf(volume);
-      const ours = volume.coordinator === this.#world.node && present?.state === 'started';
-      return ours ? [{ volume, present }] : [];
-    });
+  /** Those that have started and are to stay so, by this node's coordination. */
+  coordinated(): Volume[] {
+    return [...this.#volumes().values()].filter(
+      (volume) =>
+        volume.coordinator === this.#world.node && volume.phase === 'ready' && this.isStarted(volume.id),
+    );
   }
 
   /** Up to which generation this node, as its coordinator, has brought Gluster; undefined: it is another's, or not yet. */
@@ -186,18 +178,23 @@ export class StorageKeeper {
     return this.#observed.bricks;
   }
 
-  /** How full bricks are changes without us. */
-  async refreshBricks(): Promise<void> {
+  /** How full bricks are, and what others have ordered of Gluster, changes without us. */
+  async refresh(): Promise<void> {
     const { open } = this.#world.parts;
     if (open.bricks === undefined || this.#observed.bricks.length === 0) return;
-    this.#observed = { ...this.#observed, bricks: await open.bricks.held() };
+    this.#observed = await observeStorage({ open });
+  }
+
+  /** Whether Gluster has started it, as far as this node's glusterd knows. */
+  isStarted(id: VolumeId): boolean {
+    return this.#presentOf({ id })?.state === 'started';
   }
 
   #volumes(): ReadonlyMap<VolumeId, Volume> {
     return this.#world.view()?.volumes ?? new Map<VolumeId, Volume>();
   }
 
-  #presentOf({ id }: Volume): GlusterVolume | undefined {
+  #presentOf({ id }: Pick<Volume, 'id'>): GlusterVolume | undefined {
     return this.#observed.gluster?.volumes.find(({ name }) => name === `sluice-${id}`);
   }
 

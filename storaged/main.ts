@@ -14,6 +14,7 @@ import { followCluster } from '../store/cluster-client.ts';
 import type { Store } from '../store/contract.ts';
 import { createLatest } from '../tagqueue/latest.ts';
 import type { Checkpoint } from './apply.ts';
+import { watchBricks } from './brick-watch.ts';
 import { knowContainers } from './containers.ts';
 import { volumeOptions } from './gluster/options.ts';
 import { watchGluster } from './gluster-watch.ts';
@@ -70,19 +71,25 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
   };
   const netd = localClient(path.join(runDir, 'netd.sock'), { timeoutMs: 3_000 });
   const containers = knowContainers(netd, path.join(runDir, 'storage', 'containers.json'));
+  const now = (): number => performance.now();
   const keeper = new StorageKeeper({
     ...{ node, parts, checkpoint, log },
     view,
     told: (volume) => toldOf(server, volume),
     optionsOf: (volume, own) => glusterOptions(options, volume, view(), own),
     news: () => reporter.nudge(),
-    now: () => performance.now(),
+    now,
   });
-  const watch = watchVolumes(parts, () => keeper.coordinated(), tell, signal, log);
+  const watch = watchVolumes({
+    ...{ parts, tell, now, log },
+    coordinated: () => keeper.coordinated(),
+    news: () => reporter.nudge(),
+  });
   const isHost = (): boolean =>
     [...(view()?.volumes.values() ?? [])].some(({ hosts }) => hosts.includes(node));
-  const picture = createPicture({ parts, keeper, watch, isHost, tell, address: options.address });
-  const reporter = reportStorage(server, node, () => picture.report(), signal, log);
+  const bricks = watchBricks(parts, keeper, now);
+  const picture = createPicture({ parts, keeper, bricks, watch, isHost, tell, address: options.address });
+  const reporter = reportStorage(server, node, () => picture.report(), watch.hear, signal, log);
   const limits = heldLimits(() => parts.open.mounts, changed);
   const upkeep = keepMounts({ parts, containers, changed, signal, log });
   // What an earlier run has left goes on, and is looked after at once.
@@ -137,14 +144,14 @@ export async function runStoraged(options: StoragedOptions): Promise<RunningStor
 /** Who may come, by the addresses by which they come. */
 function glusterOptions(
   { isPrivate, tls }: StoragedOptions,
-  { hosts, layout, bricks }: Volume,
+  { hosts, bricks }: Volume,
   view: NodeView | undefined,
   own: Ipv4 | undefined,
 ): GlusterOptions {
   const addresses = isPrivate ? [own] : hosts.map((host) => view?.nodes.get(host)?.uplinkAddress);
   const known = addresses.filter((address) => address !== undefined);
   const brickBytes = Math.max(...bricks.map(({ bytes }) => bytes));
-  return volumeOptions({ replicated: layout !== 'single', hosts: known, tls, brickBytes });
+  return volumeOptions({ hosts: known, tls, brickBytes });
 }
 
 async function toldOf(server: ApiClient, { id }: Volume): Promise<readonly (BrickReport | undefined)[]> {

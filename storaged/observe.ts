@@ -13,5 +13,5 @@ export async function observeStorage({ open }: Pick<StorageParts, 'open'>): Prom
   const bricks = (await open.bricks?.held()) ?? [];
   if (open.gluster?.daemon.isAlive() !== true) return { bricks, gluster: undefined };
   const { cluster } = open.gluster;
-  return { bricks, gluster: { volumes: await cluster.volumes(), peers: await cluster.peers() } };
+  return { bricks, gluster: { volumes: await cluster.volumes(), members: await cluster.members() } };
 }

@@ -41,7 +41,7 @@ export interface PartsOptions {
   /** Where bricks' images are; undefined: this is no storage node. */
   readonly pool: string | undefined;
   readonly storage: Config['storage'];
-  readonly translator: { readonly object: string; readonly filter: string };
+  readonly translator: { readonly object: string; readonly filter: string; readonly patience: string };
   readonly checkpoint: Checkpoint;
   readonly log: Log;
 }
@@ -118,6 +118,7 @@ export async function glusterDaemon(
       'xlator/features/sluice-io.so': translator.object,
       'filter/sluice-io': translator.filter,
     },
+    preload: translator.patience,
   });
 }
 
@@ -125,5 +126,7 @@ async function openGluster(daemon: GlusterDaemon): Promise<GlusterParts> {
   await daemon.ensure();
   const { glusterCommand } = await import('./gluster/command.ts');
   const { createGlusterCluster } = await import('./gluster/cluster.ts');
-  return { daemon, cluster: createGlusterCluster(glusterCommand({ inside: (argv) => daemon.inside(argv) })) };
+  const { readWritten } = await import('./gluster/written.ts');
+  const command = glusterCommand({ inside: (argv) => daemon.inside(argv) });
+  return { daemon, cluster: createGlusterCluster(command, readWritten(daemon.kept)) };
 }

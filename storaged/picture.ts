@@ -2,6 +2,7 @@
 import type { Ipv4 } from '../model/addresses.ts';
 import type { NodeName } from '../model/names.ts';
 import type { MountReport, StorageReport, VolumeEvent, VolumeReport } from '../model/volume-report.ts';
+import type { BrickWatch } from './brick-watch.ts';
 import { watchBrokenDisks } from './disk-watch.ts';
 import type { StorageKeeper } from './keeper.ts';
 import type { StorageParts } from './parts.ts';
@@ -13,7 +14,8 @@ export interface PictureWorld {
   isHost(): boolean;
   readonly parts: StorageParts;
   readonly keeper: StorageKeeper;
-  readonly watch: VolumeWatch;
+  readonly bricks: BrickWatch;
+  readonly watch: Pick<VolumeWatch, 'of'>;
   tell(event: VolumeEvent): void;
   address(): Ipv4 | undefined;
 }
@@ -36,7 +38,7 @@ export function createPicture(world: PictureWorld): Picture {
 
   async function whole(): Promise<Whole> {
     const bricks = await parts.bricks();
-    await keeper.refreshBricks();
+    await keeper.refresh();
     lookAtDisks(keeper.heldBricks());
     const pool = (await bricks?.pool()) ?? null;
     lookAtPool(pool);
@@ -44,7 +46,7 @@ export function createPicture(world: PictureWorld): Picture {
       revision: keeper.revision(),
       pool,
       address: world.address() ?? null,
-      bricks: keeper.bricks(),
+      bricks: await world.bricks.look(keeper.bricks()),
       volumes: keeper.volumes().map((volume): VolumeReport => {
         const { online, fill, heal } = watch.of(volume.volume) ?? { online: [], fill: null, heal: null };
         return { ...volume, online: [...online], fill, heal };

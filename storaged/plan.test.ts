@@ -3,7 +3,7 @@ import type { NodeName } from '../model/names.ts';
 import { glusterName, type Volume, type VolumeId } from '../model/volume.ts';
 import type { BrickReport } from '../model/volume-report.ts';
 import { sampleVolume } from '../test/support/sample-volume.ts';
-import type { GlusterPeer, HeldBrick } from './contract.ts';
+import type { HeldBrick } from './contract.ts';
 import { type Action, type PlanInput, planVolumes } from './plan.ts';
 
 const [A, B, C, D] = ['a', 'b', 'c', 'd'] as NodeName[] as [NodeName, NodeName, NodeName, NodeName];
@@ -15,9 +15,7 @@ const brickOn = (node: NodeName): Volume['bricks'][number] => ({
 });
 const volume = (...nodes: NodeName[]): Volume =>
   sampleVolume({ layout: 'replica-3', phase: 'ready', coordinator: A, bricks: nodes.map(brickOn) });
-const peer = (node: NodeName, connected = true): GlusterPeer => ({
-  ...{ address: ADDRESSES[node] as string, uuid: node, connected, joined: true },
-});
+const peer = (node: NodeName): string => ADDRESSES[node] ?? '';
 
 /** @param on  where Gluster has its bricks */
 function plan(one: Volume, on: readonly NodeName[], more: Partial<PlanInput> = {}): readonly Action[] {
@@ -25,7 +23,7 @@ function plan(one: Volume, on: readonly NodeName[], more: Partial<PlanInput> = {
   const present = { name: glusterName(one.id), state: 'started', bricks, options: {} } as const;
   const input: PlanInput = {
     ...{ node: A, address: ADDRESSES['a'] as Ipv4, volumes: [one], bricks: [] },
-    gluster: { volumes: [present], peers: [peer(B), peer(C)] },
+    gluster: { volumes: [present], members: [peer(B), peer(C)] },
     members: new Set(Object.values(ADDRESSES)),
     told: () => [],
     optionsOf: () => ({}),
@@ -61,7 +59,7 @@ describe('a brick that is to be on another node', () => {
     expect(plan(moved, [A, B, C], there)).toEqual([]);
     expect(plan(moved, [A, B, D], there)).toEqual([{ volume: moved.id, do: 'remove-brick', index: 2 }]);
     expect(plan(moved, [A, B, D], { ...there, gluster: undefined })).toEqual([]);
-    expect(plan(moved, [A, B, D], { ...there, gluster: { volumes: [], peers: [] } })).toEqual([]);
+    expect(plan(moved, [A, B, D], { ...there, gluster: { volumes: [], members: [] } })).toEqual([]);
   });
 });
 
@@ -70,13 +68,13 @@ describe('a peer that is no node of the cluster', () => {
 
   it('is let go, unless it has a brick of any volume', () => {
     const one = volume(A, B);
-    const peers = [peer(B), peer(C, false), peer(D)];
+    const known = [peer(B), peer(C), peer(D)];
     const foreign = { name: 'data', state: 'started', options: {} } as const;
     const bricks = [{ name: `${ADDRESSES['d']}:/export`, arbiter: false }];
     const present = { name: glusterName(one.id), state: 'started', options: {} } as const;
     const ours = [A, B].map((node) => ({ name: `${ADDRESSES[node]}:${PATH}`, arbiter: false }));
     const gluster = {
-      peers,
+      members: known,
       volumes: [
         { ...present, bricks: ours },
         { ...foreign, bricks },
@@ -91,7 +89,7 @@ describe('a peer that is no node of the cluster', () => {
     const going = { ...volume(A, B), phase: 'removing' } as const;
     const gluster = {
       volumes: [{ name: glusterName(going.id), state: 'started', bricks: [], options: {} }],
-      peers: [peer(B), peer(C, false)],
+      members: [peer(B), peer(C)],
     } as const;
     expect(plan(going, [A, B], { members, gluster }).map((action) => action.do)).toEqual([
       ...['detach', 'stop', 'delete'],

@@ -7,7 +7,7 @@ import { brickNeed } from '../model/brick-size.ts';
 import type { NodeName } from '../model/names.ts';
 import { type Brick, glusterName, replicaSetsOf, type Volume, VolumeId } from '../model/volume.ts';
 import type { BrickReport } from '../model/volume-report.ts';
-import type { GlusterPeer, GlusterVolume, HeldBrick, NewGlusterVolume, WantedBrick } from './contract.ts';
+import type { GlusterVolume, HeldBrick, NewGlusterVolume, WantedBrick } from './contract.ts';
 
 export type GlusterOptions = Readonly<Record<string, string>>;
 
@@ -27,7 +27,8 @@ export type Action = { readonly volume: VolumeId } & (
 /** What this node's glusterd knows. */
 export interface GlusterPicture {
   readonly volumes: readonly GlusterVolume[];
-  readonly peers: readonly GlusterPeer[];
+  /** Addresses of full members but this node. */
+  readonly members: readonly string[];
 }
 
 export interface PlanInput {
@@ -133,8 +134,8 @@ export function isElsewhere(brick: Brick | undefined, node: NodeName): boolean {
 function planDepartures({ id }: Volume, { gluster, members }: PlanInput): Action[] {
   if (gluster === undefined) return [];
   const holders = new Set(gluster.volumes.flatMap(({ bricks }) => bricks.map(({ name }) => addressOf(name))));
-  return gluster.peers
-    .map(({ address }) => address as Ipv4)
+  return gluster.members
+    .map((address) => address as Ipv4)
     .filter((address) => !(members.has(address) || holders.has(address)))
     .map((address) => ({ volume: id, do: 'detach', address }));
 }
@@ -181,9 +182,9 @@ function planCreation(volume: Volume, gluster: GlusterPicture, input: PlanInput)
   ];
 }
 
-function isStranger(address: Ipv4, { peers }: GlusterPicture, input: PlanInput): boolean {
+function isStranger(address: Ipv4, { members }: GlusterPicture, input: PlanInput): boolean {
   if (address === input.address) return false;
-  return !peers.some((peer) => peer.address === address && peer.joined && peer.connected);
+  return !members.includes(address);
 }
 
 function readyPath(volume: Volume, brick: BrickReport | undefined): string | undefined {

@@ -5,7 +5,12 @@ import type { ApiClient } from '../linux/api-client.ts';
 import { asSluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
 import type { NodeName } from '../model/names.ts';
-import { STORAGE_REPORT_EVERY_MS, type StorageReport, type VolumeEvent } from '../model/volume-report.ts';
+import {
+  STORAGE_REPORT_EVERY_MS,
+  StorageAnswer,
+  type StorageReport,
+  type VolumeEvent,
+} from '../model/volume-report.ts';
 
 export interface StorageReporter {
   /** Whether the server has heard of this node since this process started, as far as there is anything to hear. */
@@ -21,11 +26,15 @@ const FIRST_PAUSE_MS = 50;
 /** More than the server takes at once would never be told. */
 const MOST_EVENTS = 1_000;
 
-/** @param picture  undefined: this node has nothing of storage, and never had */
+/**
+ * @param picture  undefined: this node has nothing of storage, and never had
+ * @param answered  told how the bricks are of the volumes that this node coordinates
+ */
 export function reportStorage(
   server: Pick<ApiClient, 'request'>,
   node: NodeName,
   picture: () => Promise<Omit<StorageReport, 'node' | 'events'> | undefined>,
+  answered: (volumes: StorageAnswer['volumes']) => void,
   signal: AbortSignal,
   log: Log,
 ): StorageReporter {
@@ -40,12 +49,16 @@ export function reportStorage(
     heard ||= whole === undefined;
     if (whole === undefined) return;
     const told = events.slice(0, MOST_EVENTS);
-    await server.request('POST', `/v1/nodes/${node}/storage`, { node, ...whole, events: told });
+    const body = { node, ...whole, events: told };
+    const answer = await server.request('POST', `/v1/nodes/${node}/storage`, body);
     events = events.slice(told.length);
     if (!reached) log.info({}, 'the server hears of storage again');
     reached = true;
     heard = true;
     pauseMs = STORAGE_REPORT_EVERY_MS;
+    const standing = StorageAnswer.safeParse(answer);
+    // An older server answers nothing.
+    if (standing.success) answered(standing.data.volumes);
   }
 
   function failed(error: unknown): void {

@@ -10,6 +10,7 @@ import type { GlusterCluster, GlusterDaemon } from './contract.ts';
 import { createGlusterCluster } from './gluster/cluster.ts';
 import { glusterCommand } from './gluster/command.ts';
 import { hasQuorum } from './gluster/quorum.ts';
+import { readWritten } from './gluster/written.ts';
 
 export interface Serving {
   /** By the record's numbers, as glusterd tells; undefined: it does not, or does not know the volume. */
@@ -37,7 +38,8 @@ export async function servingOf(volume: Volume, world: ServingWorld): Promise<Se
     .map(({ pid }) => pid)
     .filter((pid) => points.some((point) => hasOpenBelow(pid, point)));
   if (!daemon.isAlive()) return { online: undefined, pids };
-  const cluster = createGlusterCluster(glusterCommand({ inside: (argv) => daemon.inside(argv) }));
+  const command = glusterCommand({ inside: (argv) => daemon.inside(argv) });
+  const cluster = createGlusterCluster(command, readWritten(daemon.kept));
   // That it cannot be asked may be why somebody is here.
   return { online: await onlineOf(volume, cluster).catch(() => undefined), pids };
 }

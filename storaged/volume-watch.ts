@@ -1,11 +1,15 @@
 /** How the volumes that this node coordinates are: bricks' processes, room, what is still to be healed; and what befell them. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { asSluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
 import { glusterName, replicaSetsOf, type Volume, type VolumeId } from '../model/volume.ts';
-import type { Fill, VolumeEvent, VolumeReport } from '../model/volume-report.ts';
-import type { GlusterBrickStatus, GlusterCluster } from './contract.ts';
-import type { Coordinated } from './keeper.ts';
+import type {
+  BrickStanding,
+  Fill,
+  StorageAnswer,
+  VolumeEvent,
+  VolumeReport,
+} from '../model/volume-report.ts';
+import type { GlusterCluster } from './contract.ts';
 import type { StorageParts } from './parts.ts';
 
 export interface Watched {
@@ -16,11 +20,11 @@ export interface Watched {
 
 export interface VolumeWatch {
   of(volume: VolumeId): Watched | undefined;
+  /** What nodes have told the server of their bricks. Called about once a second; what follows is done behind it. */
+  hear(volumes: StorageAnswer['volumes']): void;
 }
 
-/** What is shown is to be no older than a second, as far as asking takes no longer. */
-const LOOK_EVERY_MS = 1_000;
-/** Asking for what is to be healed goes through the file systems of all bricks. */
+/** Asking Gluster for what is to be healed goes through the bricks' indices, file by file. */
 const HEAL_LOOK_EVERY_MS = 30_000;
 const HEAL_LOOK_WHILE_PENDING_MS = 2_000;
 /** Below this part of its room that is free, a volume is nearly full. */
@@ -28,96 +32,137 @@ const NEARLY_FULL = 0.1;
 /** It is told anew only when there was more room in between. */
 const ROOM_AGAIN = 0.12;
 
-interface Memory extends Watched {
-  readonly healLookAt: number;
+interface Memory {
+  readonly online: readonly (boolean | null)[];
+  readonly fill: Fill | null;
   readonly nearFull: boolean;
+  readonly heal: VolumeReport['heal'];
+  /** When Gluster was last asked for it. */
+  readonly healAskedAt: number;
 }
 
-export function watchVolumes(
-  parts: Pick<StorageParts, 'open'>,
-  coordinated: () => readonly Coordinated[],
-  tell: (event: VolumeEvent) => void,
-  signal: AbortSignal,
-  log: Log,
-): VolumeWatch {
+const NOTHING: Memory = {
+  ...{ online: [], fill: null, nearFull: false, heal: null },
+  healAskedAt: Number.NEGATIVE_INFINITY,
+};
+
+export interface WatchWorld {
+  readonly parts: Pick<StorageParts, 'open'>;
+  coordinated(): readonly Volume[];
+  tell(event: VolumeEvent): void;
+  /** A volume is not as it was told. */
+  news(): void;
+  /** Of a clock that only goes forward, in ms. */
+  now(): number;
+  readonly log: Log;
+}
+
+export function watchVolumes(world: WatchWorld): VolumeWatch {
+  const { parts, tell, log } = world;
   const memory = new Map<VolumeId, Memory>();
   let trouble = '';
+  let heard: StorageAnswer['volumes'] | undefined;
+  let looking = false;
 
-  async function look(cluster: GlusterCluster, one: Coordinated): Promise<void> {
-    const { volume } = one;
-    const last = memory.get(volume.id);
-    const statuses = inOrder(one, await cluster.status(glusterName(volume.id)));
-    const online = statuses.map((status) => status?.online === true);
-    const fill = fillOf(volume, statuses) ?? last?.fill ?? null;
-    const nearFull = fill !== null && isNearlyFull(fill, last?.nearFull === true);
-    tellOfBricks(volume, last?.online, online, tell);
-    if (nearFull && last?.nearFull !== true)
-      tell(event(volume, 'near-full', 'less than a tenth of it is free'));
-    const before = { heal: last?.heal ?? null, healLookAt: last?.healLookAt ?? 0 };
-    memory.set(volume.id, { online, fill, nearFull, ...before });
-    const healing = await healOf(cluster, volume, last, isBack(last?.online, online));
-    tellOfHealing(volume, before.heal, healing.heal, tell);
-    memory.set(volume.id, { online, fill, nearFull, ...healing });
+  async function look(
+    cluster: GlusterCluster,
+    volume: Volume,
+    bricks: readonly BrickStanding[],
+  ): Promise<void> {
+    const last = memory.get(volume.id) ?? NOTHING;
+    const online = volume.bricks.map((_, index) => bricks[index]?.online ?? last.online[index] ?? null);
+    const fill = fillOf(volume, bricks) ?? last.fill;
+    const nearFull = fill !== null && isNearlyFull(fill, last.nearFull);
+    tellOfBricks(volume, last.online, online, tell);
+    if (nearFull && !last.nearFull) tell(event(volume, 'near-full', 'less than a tenth of it is free'));
+    const seen: Memory = { ...last, online, fill, nearFull };
+    memory.set(volume.id, seen);
+    const isBack = online.some((on, index) => on === true && last.online[index] === false);
+    const healing = { ...seen, ...(await healOf(cluster, volume, bricks, seen, isBack, world.now())) };
+    tellOfHealing(volume, last.heal, healing.heal, tell);
+    memory.set(volume.id, healing);
+    if (JSON.stringify(shown(last)) !== JSON.stringify(shown(healing))) world.news();
     // Gluster starts a brick that died only when it is told to. Seen twice: one that is about to come up needs no help.
-    if (online.includes(false) && last?.online.includes(false) === true)
+    if (online.some((on, index) => on === false && last.online[index] === false))
       await cluster.revive(glusterName(volume.id));
   }
 
-  async function round(): Promise<void> {
-    const all = coordinated();
+  async function round(told: StorageAnswer['volumes']): Promise<void> {
+    const all = world.coordinated();
     forgetOthers(memory, all);
     const { gluster } = parts.open;
     if (gluster?.daemon.isAlive() !== true) return;
-    for (const one of all) await look(gluster.cluster, one).then(noTrouble, (error) => complain(one, error));
+    for (const volume of all) {
+      const bricks = told.find((one) => one.volume === volume.id)?.bricks;
+      if (bricks !== undefined)
+        await look(gluster.cluster, volume, bricks).then(noTrouble, (error) => complain(volume, error));
+    }
   }
 
   function noTrouble(): void {
     trouble = '';
   }
 
-  function complain({ volume }: Coordinated, error: unknown): void {
+  function complain(volume: Volume, error: unknown): void {
     const { message } = asSluiceError(error);
-    if (message !== trouble && !signal.aborted)
+    if (message !== trouble)
       log.warn({ volume: volume.id, reason: message }, 'how a volume is cannot be told');
     trouble = message;
   }
 
   async function run(): Promise<void> {
-    while (!signal.aborted) {
-      await round();
-      await sleep(LOOK_EVERY_MS, undefined, { signal, ref: false }).catch(() => undefined);
+    looking = true;
+    for (let told = heard; told !== undefined; told = heard) {
+      heard = undefined;
+      await round(told);
     }
+    looking = false;
   }
 
-  void run();
-  return { of: (volume) => memory.get(volume) };
+  return {
+    of(volume): Watched | undefined {
+      const known = memory.get(volume);
+      return known && shown(known);
+    },
+    hear(volumes): void {
+      heard = volumes;
+      if (!looking) void run();
+    },
+  };
 }
 
-function forgetOthers(memory: Map<VolumeId, Memory>, all: readonly Coordinated[]): void {
-  const ids = new Set(all.map(({ volume }) => volume.id));
+/** What nobody has said anything of yet is about to come up. */
+function shown({ online, fill, heal }: Memory): Watched {
+  return { online: online.map((on) => on !== false), fill, heal };
+}
+
+function forgetOthers(memory: Map<VolumeId, Memory>, all: readonly Volume[]): void {
+  const ids = new Set(all.map(({ id }) => id));
   for (const id of memory.keys()) if (!ids.has(id)) memory.delete(id);
 }
 
-/** Whether a brick serves that did not. */
-function isBack(before: readonly boolean[] | undefined, now: readonly boolean[]): boolean {
-  return before !== undefined && now.some((on, index) => on && before[index] === false);
-}
-
-/** @param hasReturned  whatever has come back is healed at once, and not when Gluster thinks of it */
+/**
+ * Where no index of a brick has anything there is nothing to heal, and Gluster need not be asked.
+ * @param isBack  whether a brick serves that did not: it is healed at once, and not when Gluster thinks of it
+ */
 async function healOf(
   cluster: GlusterCluster,
   volume: Volume,
-  last: Memory | undefined,
-  hasReturned: boolean,
-): Promise<Pick<Memory, 'heal' | 'healLookAt'>> {
-  if (volume.layout === 'single') return { heal: null, healLookAt: Number.POSITIVE_INFINITY };
-  const now = performance.now();
-  if (hasReturned) await cluster.heal(glusterName(volume.id));
-  if (last !== undefined && !hasReturned && now < last.healLookAt)
-    return { heal: last.heal, healLookAt: last.healLookAt };
-  const heal = await cluster.healInfo(glusterName(volume.id));
-  const pauseMs = heal.pending > 0 ? HEAL_LOOK_WHILE_PENDING_MS : HEAL_LOOK_EVERY_MS;
-  return { heal, healLookAt: now + pauseMs };
+  bricks: readonly BrickStanding[],
+  { heal, healAskedAt, online }: Memory,
+  isBack: boolean,
+  now: number,
+): Promise<Pick<Memory, 'heal' | 'healAskedAt'>> {
+  if (volume.layout === 'single') return { heal: null, healAskedAt };
+  if (isBack) await cluster.heal(glusterName(volume.id));
+  const indices = bricks.filter((_, index) => online[index] === true).map(({ healIndex }) => healIndex);
+  if (!isBack && indices.every((index) => index === 'empty'))
+    return { heal: indices.length > 0 ? { pending: 0, splitBrain: 0 } : heal, healAskedAt };
+  const onlySplit = heal !== null && heal.pending === 0 && heal.splitBrain > 0;
+  const often = indices.includes('pending') && !onlySplit;
+  const pauseMs = often ? HEAL_LOOK_WHILE_PENDING_MS : HEAL_LOOK_EVERY_MS;
+  if (!isBack && now - healAskedAt < pauseMs) return { heal, healAskedAt };
+  return { heal: await cluster.healInfo(glusterName(volume.id)), healAskedAt: now };
 }
 
 function tellOfHealing(
@@ -131,33 +176,24 @@ function tellOfHealing(
   if (is === 0 && was > 0) tell(event(volume, 'healed', 'all copies are the same again'));
 }
 
-/** By the record's numbers. */
-function inOrder(
-  { volume, present }: Coordinated,
-  statuses: readonly GlusterBrickStatus[],
-): (GlusterBrickStatus | undefined)[] {
-  const names = present.bricks.map(({ name }) => name);
-  return volume.bricks.map((_, index) => statuses.find(({ name }) => name === names[index]));
-}
-
 function tellOfBricks(
   volume: Volume,
-  before: readonly boolean[] | undefined,
-  now: readonly boolean[],
+  before: readonly (boolean | null)[],
+  now: readonly (boolean | null)[],
   tell: (event: VolumeEvent) => void,
 ): void {
   for (const [index, on] of now.entries()) {
-    const was = before?.[index] ?? true;
     const { node } = volume.bricks[index] ?? {};
-    if (was && !on && before !== undefined)
+    if (before[index] === true && on === false)
       tell(event(volume, 'brick-down', `brick ${index} on node ${node} does not serve`));
-    if (!was && on) tell(event(volume, 'brick-up', `brick ${index} on node ${node} serves again`));
+    if (before[index] === false && on === true)
+      tell(event(volume, 'brick-up', `brick ${index} on node ${node} serves again`));
   }
 }
 
 /** Copies fill alike, so a set has what its fullest data brick has; arbiters hold no data. */
-function fillOf(volume: Volume, statuses: readonly (GlusterBrickStatus | undefined)[]): Fill | undefined {
-  const places = new Map(volume.bricks.map((brick, index) => [brick, statuses[index]?.fill]));
+function fillOf(volume: Volume, bricks: readonly BrickStanding[]): Fill | undefined {
+  const places = new Map(volume.bricks.map((brick, index) => [brick, bricks[index]?.fill]));
   const ofSets = replicaSetsOf(volume).map((set) => {
     const fills = set.flatMap((brick) => (brick.role === 'data' ? (places.get(brick) ?? []) : []));
     return fills.sort((one, other) => one.freeBytes - other.freeBytes)[0];

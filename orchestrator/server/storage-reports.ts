@@ -4,10 +4,11 @@ import { ClusterNode } from '../../model/cluster.ts';
 import { SluiceError } from '../../model/errors.ts';
 import { NodeName } from '../../model/names.ts';
 import type { Volume } from '../../model/volume.ts';
-import { StorageReport } from '../../model/volume-report.ts';
+import { StorageAnswer, StorageReport } from '../../model/volume-report.ts';
 import type { Store } from '../../store/contract.ts';
 import { mustRead, PATHS, readAll } from './layout.ts';
 import { type Cluster, type Operation, operation } from './operation.ts';
+import { standingsOf } from './volume-reports.ts';
 import { allVolumes } from './volume-store.ts';
 
 /** Ten thousand mounts with their counters. */
@@ -17,12 +18,12 @@ const report = operation({
   id: 'storage.report',
   method: 'POST',
   path: '/v1/nodes/:node/storage',
-  summary: 'Tells what a node has of storage, always all of it.',
+  summary:
+    'Tells what a node has of storage, always all of it; answers how the bricks are of the volumes that it coordinates.',
   params: z.strictObject({ node: NodeName }),
   body: StorageReport,
   bodyBytes: REPORT_BYTES,
-  answer: z.undefined(),
-  status: 204,
+  answer: StorageAnswer,
   handle: async (cluster, { who, params: { node }, body }) => {
     const { store, storage } = cluster;
     // On the server's own machine the node speaks as root.
@@ -31,7 +32,7 @@ const report = operation({
     if (storage.node(node)?.address !== body.address) await checkAddress(store, node, body);
     storage.take(body);
     if (body.events.length > 0) await keepEvents(cluster, body);
-    return { json: undefined };
+    return { json: { volumes: await standingsFor(cluster, node) } };
   },
 });
 
@@ -49,6 +50,13 @@ async function checkAddress(store: Store, node: NodeName, { address }: StorageRe
     `${address} is the address of node ${other.node}`,
     'a storage node is reached at its own uplink',
   );
+}
+
+async function standingsFor({ store, storage }: Cluster, node: NodeName): Promise<StorageAnswer['volumes']> {
+  const all = (await allVolumes(store)).map(({ one }) => one);
+  return all
+    .filter(({ coordinator, phase }) => coordinator === node && phase === 'ready')
+    .map((one) => ({ volume: one.id, bricks: standingsOf(storage, one) }));
 }
 
 /** Only those of volumes that the node has to do with; what befalls a pool befalls all that lies in it. */

@@ -4,6 +4,7 @@ import type { NodeName } from '../../model/names.ts';
 import type { Volume, VolumeId } from '../../model/volume.ts';
 import {
   type BrickReport,
+  type BrickStanding,
   type Pool,
   STORAGE_REPORT_EVERY_MS,
   type StorageReport,
@@ -195,6 +196,19 @@ export function brickOf(
 ): BrickReport | undefined {
   const node = bricks[index]?.node;
   return node === undefined ? undefined : reports.node(node)?.bricks.get(brickKey(id, index));
+}
+
+/** How a volume's bricks are, by their nodes' last words. */
+export function standingsOf(reports: VolumeReports, volume: Pick<Volume, 'id' | 'bricks'>): BrickStanding[] {
+  return volume.bricks.map(({ node }, index) => {
+    const told = reports.node(node);
+    const brick = told?.bricks.get(brickKey(volume.id, index));
+    // Right after the server's start nobody has said anything yet.
+    if (told === undefined && reports.ageMs() < STORAGE_SILENT_AFTER_MS)
+      return { online: null, fill: null, healIndex: null };
+    const serves = told?.reachable === true && brick !== undefined ? (brick.online ?? null) : false;
+    return { online: serves, fill: brick?.fill ?? null, healIndex: brick?.healIndex ?? null };
+  });
 }
 
 function standingOf({ revision, bricks, volumes }: StorageReport): string {

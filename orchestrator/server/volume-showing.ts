@@ -45,7 +45,7 @@ export function shownAmong(
   const bricks = volume.bricks.map(({ node }, index) => ({
     node,
     brick: storage.node(node)?.bricks.get(brickKey(volume.id, index)) ?? null,
-    online: onlineOf(storage.node(node), nodes.has(node), report, index),
+    online: onlineOf(storage.node(node), nodes.has(node), report, volume.id, index),
   }));
   const why = storage.whyOf(volume.id);
   const standing = {
@@ -126,15 +126,17 @@ function isSettled(
   return grown && users.every((user) => !user.reachable || user.revision >= revision);
 }
 
-/** What is silent serves nobody, whatever the coordinator knew of it last. */
+/** What is silent serves nobody, whatever was known of it last; of its own bricks a node knows before the coordinator. */
 function onlineOf(
   told: NodeStorage | undefined,
   isOfCluster: boolean,
   report: VolumeReport | null,
+  volume: Volume['id'],
   index: number,
 ): boolean | null {
   if (!isOfCluster) return false;
-  const online = report?.online[index];
+  const own = report?.state === 'started' ? told?.bricks.get(brickKey(volume, index))?.online : undefined;
+  const online = own ?? report?.online[index];
   if (told === undefined) return online ?? null;
   return told.reachable ? (online ?? null) : false;
 }

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import type { Outcome } from '../../linux/process.ts';
-import { clusterOptionsOf, healOf, peersOf, statusOf, volumesOf } from './answers.ts';
+import { healOf, peersOf, statusOf } from './answers.ts';
 import { answerOf } from './command.ts';
 import type { XmlElement } from './xml.ts';
 
@@ -29,26 +29,6 @@ describe('what Gluster answers', () => {
       { address: '192.0.2.3', connected: true, joined: true },
       { address: '192.0.2.4', connected: true, joined: true },
     ]);
-  });
-
-  it('tells volumes, with bricks whose names stand beside other elements', () => {
-    const [detail] = volumesOf(answer('infoall'));
-    expect(detail?.replicas).toBe(3);
-    expect(detail?.volume).toMatchObject({ name: 'v22', state: 'started' });
-    expect(detail?.volume.bricks.map(({ arbiter }) => arbiter)).toEqual([
-      false,
-      false,
-      true,
-      false,
-      false,
-      true,
-    ]);
-    expect(detail?.volume.bricks[0]?.name).toBe('192.0.2.1:/var/lib/sluice/gluster/bricks/a');
-    expect(detail?.volume.options).toMatchObject({
-      'features.shard': 'on',
-      'auth.allow': '192.0.2.1,192.0.2.2',
-    });
-    expect(volumesOf(answer('infonone'))).toEqual([]);
   });
 
   it('tells which bricks serve and how full they are', () => {
@@ -80,10 +60,6 @@ describe('what Gluster answers', () => {
   it('counts what has to be healed once for each replica set, and a brick that is down not at all', () => {
     expect(healOf(answer('healsum'), 3)).toEqual({ pending: 0, splitBrain: 0 });
     expect(healOf(answer('healsum-pending'), 3)).toEqual({ pending: 18, splitBrain: 0 });
-  });
-
-  it('tells options of the cluster without the mark of defaults', () => {
-    expect(clusterOptionsOf(answer('getall')).get('cluster.brick-multiplex')).toBe('disable');
   });
 
   it('takes a harmless remark for success', () => {

@@ -1,13 +1,11 @@
 /** What Gluster's answers say, read strictly: a number that is none is an error, not a zero. Pure; golden outputs stand beside it. */
 import { SluiceError } from '../../model/errors.ts';
 import type { Fill } from '../../model/volume-report.ts';
-import type { GlusterBrickStatus, GlusterPeer, GlusterVolume } from '../contract.ts';
+import type { GlusterBrickStatus, GlusterPeer } from '../contract.ts';
 import { at, childrenOf, textAt, type XmlElement } from './xml.ts';
 
 /** GD_FRIEND_STATE_BEFRIENDED (xlators/mgmt/glusterd/src/glusterd-sm.h): 'Peer in Cluster'. */
 const BEFRIENDED = 3;
-/** glusterd_volume_status (xlators/mgmt/glusterd/src/glusterd.h). */
-const STATES = ['created', 'started', 'stopped'] as const;
 const IPV4 = /^\d+\.\d+\.\d+\.\d+$/;
 
 export function peersOf(answer: XmlElement): readonly GlusterPeer[] {
@@ -22,40 +20,6 @@ export function peersOf(answer: XmlElement): readonly GlusterPeer[] {
       joined: numberAt(peer, 'state') === BEFRIENDED,
     };
   });
-}
-
-export interface VolumeDetail {
-  readonly volume: GlusterVolume;
-  /** How many bricks hold one piece of data; 1: none is replicated. */
-  readonly replicas: number;
-}
-
-/** None where Gluster says that there is none. */
-export function volumesOf(answer: XmlElement): readonly VolumeDetail[] {
-  return childrenOf(at(answer, 'volInfo', 'volumes'), 'volume').map((volume) => ({
-    volume: {
-      name: textAt(volume, 'name'),
-      state: STATES[numberAt(volume, 'status')] ?? unknown('volume state', textAt(volume, 'statusStr')),
-      bricks: childrenOf(at(volume, 'bricks'), 'brick').map((brick) => ({
-        name: textAt(brick, 'name'),
-        arbiter: textAt(brick, 'isArbiter') === '1',
-      })),
-      options: Object.fromEntries(
-        childrenOf(at(volume, 'options'), 'option').map((one) => [textAt(one, 'name'), textAt(one, 'value')]),
-      ),
-    },
-    replicas: numberAt(volume, 'replicaCount'),
-  }));
-}
-
-/** `volume get all all`, without what Gluster adds to values that nobody has set. */
-export function clusterOptionsOf(answer: XmlElement): ReadonlyMap<string, string> {
-  return new Map(
-    childrenOf(at(answer, 'volGetopts'), 'Opt').map((one) => [
-      textAt(one, 'Option'),
-      textAt(one, 'Value').replace(/ \(DEFAULT\)$/, ''),
-    ]),
-  );
 }
 
 /** `volume status NAME|all detail`, by volume. Self-heal daemons are in other answers. */

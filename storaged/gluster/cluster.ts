@@ -9,29 +9,26 @@ import type {
   GlusterVolume,
   NewGlusterVolume,
 } from '../contract.ts';
-import { clusterOptionsOf, healOf, peersOf, statusOf, type VolumeDetail, volumesOf } from './answers.ts';
+import { healOf, peersOf, statusOf } from './answers.ts';
 import type { GlusterCommand } from './command.ts';
 import { CLUSTER_OPTIONS } from './options.ts';
+import type { Written } from './written.ts';
 
 /** How long a new peer may take to become a full member; 0.2 s as measured. */
 const JOIN_MS = 20_000;
 const JOIN_POLL_MS = 50;
+/** How long one that is away may take to come back. */
+const RETURN_MS = 5_000;
 /** heal info looks into every brick. */
 const HEAL_INFO_MS = 120_000;
 /** A volume of many bricks, on busy disks. */
 const ORDER_MS = 120_000;
 
-/** What one machine knows besides what `GlusterCluster` promises. */
-export interface GlusterCommands extends GlusterCluster {
-  /** Of all volumes that are started, by Gluster's names, in one call. */
-  statusOfAll(): Promise<ReadonlyMap<string, readonly GlusterBrickStatus[]>>;
-}
-
-export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
+/** @param written  by this node's glusterd */
+export function createGlusterCluster(command: GlusterCommand, written: Written): GlusterCluster {
   const order = async (...args: readonly string[]): Promise<void> => {
     await command(args, { timeoutMs: ORDER_MS });
   };
-  const details = async (): Promise<readonly VolumeDetail[]> => volumesOf(await command(['volume', 'info']));
   const peers = async (): Promise<readonly GlusterPeer[]> => peersOf(await command(['peer', 'status']));
 
   async function probe(address: Ipv4): Promise<void> {
@@ -53,6 +50,7 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
   }
 
   async function create(volume: NewGlusterVolume, options: Readonly<Record<string, string>>): Promise<void> {
+    await untilConnected(volume.bricks);
     await setClusterOptions();
     try {
       await order(...creationOf(volume));
@@ -62,6 +60,18 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
       await undo(volume.name, error);
       throw error;
     }
+  }
+
+  /** A member whose glusterd has just been started anew is back in a moment; of one that is not Gluster tells by itself. */
+  async function untilConnected(bricks: NewGlusterVolume['bricks']): Promise<void> {
+    const isNeeded = ({ address }: GlusterPeer): boolean =>
+      bricks.some((brick) => brick.startsWith(`${address}:`));
+    for (
+      const deadline = performance.now() + RETURN_MS;
+      written.members().length > 0 && performance.now() < deadline;
+      await pause(JOIN_POLL_MS)
+    )
+      if ((await peers()).filter(isNeeded).every(({ connected }) => connected)) return;
   }
 
   /** Whatever of it has come to be, on whichever node. @throws SluiceError when it cannot be undone now */
@@ -81,7 +91,7 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
 
   /** Once in the life of a cluster; every later time it is only looked at. */
   async function setClusterOptions(): Promise<void> {
-    const held = clusterOptionsOf(await command(['volume', 'get', 'all', 'all']));
+    const held = written.options();
     for (const [name, value] of Object.entries(CLUSTER_OPTIONS))
       if (held.get(name) !== value) await order('volume', 'set', 'all', name, value);
   }
@@ -91,11 +101,12 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
   }
 
   const volumes = async (): Promise<readonly GlusterVolume[]> =>
-    (await details()).map(({ volume }) => volume);
+    written.volumes().map(({ volume }) => volume);
 
   return {
     ...{ peers, probe, volumes, create, set },
     detach: (address) => unless(NO_PEER, order('peer', 'detach', address)),
+    members: async () => written.members(),
     start: (name) => unless(ALREADY_STARTED, order('volume', 'start', name)),
     revive: (name) => order('volume', 'start', name, 'force'),
     stop: (name) => unless(NOT_STARTED, order('volume', 'stop', name)),
@@ -106,11 +117,8 @@ export function createGlusterCluster(command: GlusterCommand): GlusterCommands {
       const answer = await command(['volume', 'status', name, 'detail']);
       return statusOf(answer).get(name) ?? [];
     },
-    async statusOfAll(): ReturnType<GlusterCommands['statusOfAll']> {
-      return statusOf(await command(['volume', 'status', 'all', 'detail']));
-    },
     async healInfo(name): ReturnType<GlusterCluster['healInfo']> {
-      const detail = (await details()).find(({ volume }) => volume.name === name);
+      const detail = written.volumes().find(({ volume }) => volume.name === name);
       if (detail === undefined || detail.replicas < 2) return { pending: 0, splitBrain: 0 };
       const answer = await command(['volume', 'heal', name, 'info', 'summary'], { timeoutMs: HEAL_INFO_MS });
       return healOf(answer, detail.replicas);

@@ -14,6 +14,7 @@ import {
   trimFile,
   writeAtomically,
 } from '../../linux/files.ts';
+import { watchBrickProcesses } from '../../linux/gluster-bricks.ts';
 import {
   commandOf,
   endLasting,
@@ -53,6 +54,8 @@ export interface GlusterDaemonOptions {
    * `filter/sluice-io`; and the files that they are copied from.
    */
   readonly additions?: Readonly<Record<string, string>>;
+  /** A library that glusterd loads before its own. */
+  readonly preload?: string;
 }
 
 /** Of glusterd's own start. With many bricks on a busy machine it takes its time. */
@@ -72,6 +75,7 @@ export function createGlusterDaemon(options: GlusterDaemonOptions): GlusterDaemo
   const names = { marker: markerOf(directory), lockFile: place.lockFile };
   let namespaces: LastingNamespaces | undefined;
   let glusterd: ProcessId | undefined;
+  const processes = watchBrickProcesses(() => namespaces?.inode);
   let ending = false;
   let ensuring: Promise<void> | undefined;
 
@@ -90,7 +94,17 @@ export function createGlusterDaemon(options: GlusterDaemonOptions): GlusterDaemo
     if (glusterd === undefined) {
       for (const log of namesIn(place.log)) trimFile(path.join(place.log, log), LOG_BYTES);
       ({ id: glusterd } = await startDaemon(
-        inside(['glusterd', '--no-daemon', '-f', place.volfile, '-p', '/run/glusterd.pid', '-L', 'WARNING']),
+        inside([
+          ...preloading(place, options),
+          'glusterd',
+          '--no-daemon',
+          '-f',
+          place.volfile,
+          '-p',
+          '/run/glusterd.pid',
+          '-L',
+          'WARNING',
+        ]),
         { logFile: path.join(place.log, 'glusterd.out') },
       ));
     }
@@ -146,6 +160,10 @@ export function createGlusterDaemon(options: GlusterDaemonOptions): GlusterDaemo
   return {
     address,
     brickRoot: place.bricks,
+    kept: place.lib,
+    holder: () =>
+      namespaces !== undefined && isAlive(namespaces.holder) ? namespaces.holder.pid : undefined,
+    serving: (bricks) => processes.serving(bricks),
     inside,
     isAlive: alive,
     ensure: () => {
@@ -159,6 +177,12 @@ export function createGlusterDaemon(options: GlusterDaemonOptions): GlusterDaemo
     },
     stop: end,
   };
+}
+
+const PRELOAD = 'preload.so';
+
+function preloading({ additions }: GlusterPlace, { preload }: GlusterDaemonOptions): Argv {
+  return ['env', ...(preload === undefined ? [] : [`LD_PRELOAD=${path.join(additions, PRELOAD)}`])];
 }
 
 function isGlusterd(id: ProcessId): boolean {
@@ -184,6 +208,8 @@ function prepare(place: GlusterPlace, options: GlusterDaemonOptions): void {
     copyAtomically(source, copy, 0o700);
     linkAtomically(copy, path.join(place.overlay, inLibrary));
   }
+  if (options.preload !== undefined)
+    copyAtomically(options.preload, path.join(place.additions, PRELOAD), 0o700);
   prepareTls(place, options.tls);
 }
 

@@ -10,19 +10,29 @@ describe('options of volumes', () => {
     const text = readFileSync(new URL('../../docs/gluster.md', import.meta.url), 'utf8');
     const section = text.slice(text.indexOf('## Options'), text.indexOf('## TLS'));
     const documented = Object.fromEntries(
-      [...section.matchAll(/^\| `([\w.-]+)` \| (.*?) \|/gm)].map(([, name = '', value]) => [name, value]),
+      [...section.matchAll(/^\| `([\w.-]+)` \| ([^`]*?) \|/gm)].map(([, name = '', value]) => [name, value]),
     );
     const { 'auth.allow': allowed, ...all } = {
       ...CLUSTER_OPTIONS,
-      ...volumeOptions({ replicated: true, hosts: [host], tls: true }),
+      ...volumeOptions({ hosts: [host], tls: true }),
     };
     expect(allowed).toBe(host);
     expect(documented).toEqual({ ...all, 'auth.allow': 'addresses' });
+    const inVolfiles = [...section.matchAll(/^\| `(\w+\/[\w-]+)` \| `([\w.-]+)` \| (.*?) \|/gm)];
+    const leftOut = [...section.matchAll(/^\| `(performance\/[\w-]+)` \| [^`]/gm)];
+    const source = readFileSync(new URL('../glusterd/filter.c', import.meta.url), 'utf8');
+    expect(inVolfiles.map(([, ...option]) => option)).toEqual(
+      [...source.matchAll(/^ {4}\{"(.*?)", "(.*?)", "(.*?)"\},$/gm)].map(([, ...option]) => option),
+    );
+    expect(leftOut.map(([, type]) => type)).toEqual(
+      [...source.matchAll(/^ {4}"(performance\/.*?)",$/gm)].map(([, type]) => type),
+    );
+    expect([inVolfiles.length > 10, leftOut.length]).toEqual([true, 4]);
   });
 
-  it('differ between volumes by nothing that their bricks see, but where they hold copies', () => {
-    const one = volumeOptions({ replicated: true, hosts: [host], tls: false });
-    const other = volumeOptions({ replicated: true, hosts: [], tls: false });
+  it('differ between volumes by nothing but who may mount them', () => {
+    const one = volumeOptions({ hosts: [host], tls: false });
+    const other = volumeOptions({ hosts: [], tls: false });
     expect(Object.keys(differing(one, other))).toEqual(['auth.allow']);
   });
 

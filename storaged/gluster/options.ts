@@ -7,8 +7,6 @@ export const CLUSTER_OPTIONS: Readonly<Record<string, string>> = {
   'cluster.daemon-log-level': 'WARNING',
 };
 
-/** Seconds until a brick that does not answer counts as dead, and writers go on without it. */
-export const PING_TIMEOUT_S = 5;
 /** A file is spread over the bricks in pieces of this size. */
 export const SHARD_BYTES = 64 * 2 ** 20;
 /** Of small volumes: a set that is nearly full can lose no more than a piece. It is the least that Gluster takes. */
@@ -16,39 +14,13 @@ export const SMALL_SHARD_BYTES = 4 * 2 ** 20;
 /** Of data, in a set; below it a set would have fewer than 64 large pieces. */
 const SMALL_BELOW_BYTES = 64 * SHARD_BYTES;
 
-/** Only what Gluster would not do by itself: each one makes `volume set` slower. docs/gluster.md has the reasons; a test compares. */
-const EVERY_VOLUME: Readonly<Record<string, string>> = {
-  'features.shard': 'on',
-  'cluster.extra-hash-regex': '^[0-9a-f]{8}-[0-9a-f-]{27}[.]?[0-9]*([.0-9][0-9])$',
-  'storage.reserve': '0',
-  'cluster.min-free-disk': '5%',
-  'network.ping-timeout': String(PING_TIMEOUT_S),
-  'client.tcp-user-timeout': String(PING_TIMEOUT_S),
-  'server.tcp-user-timeout': String(PING_TIMEOUT_S),
-  'server.keepalive-time': String(PING_TIMEOUT_S),
-  'server.keepalive-interval': '1',
-  'server.keepalive-count': '5',
-  'storage.health-check-interval': '0',
-  'performance.write-behind': 'off',
-  'performance.strict-o-direct': 'on',
-  'performance.quick-read': 'off',
-  'performance.open-behind': 'off',
-  'performance.client-io-threads': 'off',
-  'diagnostics.brick-log-level': 'WARNING',
-  'diagnostics.client-log-level': 'WARNING',
-};
-
-/** Of volumes that hold copies. Only copies that can outvote the others take writes: a half that is cut off refuses. */
-const REPLICATED: Readonly<Record<string, string>> = {
-  'cluster.quorum-type': 'auto',
-  'cluster.heal-timeout': '60',
-  'cluster.data-self-heal-algorithm': 'full',
-  'cluster.shd-max-threads': '4',
-};
+/**
+ * Only what decides of which translators a volume is made: Gluster builds and checks all graphs of a volume anew for each
+ * option that is set. The others are put into its volfiles (storaged/glusterd/filter.c).
+ */
+const EVERY_VOLUME: Readonly<Record<string, string>> = { 'features.shard': 'on' };
 
 export interface VolumeOptionsWish {
-  /** Whether bricks hold copies of each other. */
-  readonly replicated: boolean;
   /** Who may mount it, besides the storage nodes themselves. */
   readonly hosts: readonly Ipv4[];
   readonly tls: boolean;
@@ -58,7 +30,6 @@ export interface VolumeOptionsWish {
 
 /** All of a volume's options. */
 export function volumeOptions({
-  replicated,
   hosts,
   tls,
   brickBytes = Number.POSITIVE_INFINITY,
@@ -66,7 +37,6 @@ export function volumeOptions({
   return {
     ...EVERY_VOLUME,
     'features.shard-block-size': `${shardBytes(brickBytes) / 2 ** 20}MB`,
-    ...(replicated && REPLICATED),
     'auth.allow': accessList(hosts),
     ...(tls && { 'client.ssl': 'on', 'server.ssl': 'on', 'auth.ssl-allow': '*' }),
   };

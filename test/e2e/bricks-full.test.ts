@@ -69,7 +69,7 @@ beforeAll(async () => {
   const hosts = lab.nodes.map(({ daemon }) => daemon.address);
   await cluster.create(
     { name: NAME, layout: 'two-by-two', replicas: 3, arbiters: 1, bricks },
-    volumeOptions({ replicated: true, hosts, tls: false, brickBytes: SIZE / SETS }),
+    volumeOptions({ hosts, tls: false, brickBytes: SIZE / SETS }),
   );
   await cluster.start(NAME);
   const [a, b] = lab.nodes as [GlusterNode, GlusterNode];

@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { translatorPieces } from '../../cli/translator-pieces.ts';
 import { createLab } from '../../lab/lab.ts';
 import { isThere, makeScratchDirectory } from '../../linux/directories.ts';
 import { commandOf, findLasting, processesInMounts } from '../../linux/lasting-namespaces.ts';
@@ -19,6 +20,7 @@ import { glusterCommand } from '../../storaged/gluster/command.ts';
 import { createGlusterDaemon } from '../../storaged/gluster/daemon.ts';
 import { markerOf, placeOf } from '../../storaged/gluster/namespaces.ts';
 import { volumeOptions } from '../../storaged/gluster/options.ts';
+import { readWritten } from '../../storaged/gluster/written.ts';
 import { glusterDaemon, storagePlaces } from '../../storaged/open-parts.ts';
 import { type RecoverPlaces, recoverHere } from '../../storaged/recovery.ts';
 import { until } from '../runtimes/until.ts';
@@ -34,13 +36,14 @@ let daemon: GlusterDaemon;
 
 beforeAll(async () => {
   scratch = makeScratchDirectory('glalone');
+  const { patience } = translatorPieces();
   const [object, filter] = [`${scratch}/object.so`, `${scratch}/filter.sh`];
   writeFileSync(object, 'a translator');
   writeFileSync(filter, '#!/bin/sh\nexit 0\n');
   places = {
     places: { runDir: `${scratch}/run`, stateDir: `${scratch}/state` },
     ...{ address: null, pool: `${scratch}/pool`, storage: Config.parse({}).storage, node },
-    translator: { object, filter },
+    translator: { object, filter, patience },
   };
   daemon = await glusterDaemon(places);
   await daemon.ensure();
@@ -109,14 +112,15 @@ describe('a machine that stands alone', () => {
   }, 20_000);
 
   it('makes a volume of one brick, and mounts it', async () => {
-    const cluster = createGlusterCluster(glusterCommand({ inside: daemon.inside }));
+    const command = glusterCommand({ inside: daemon.inside });
+    const cluster = createGlusterCluster(command, readWritten(daemon.kept));
     const keeper = createBrickKeeper({ pool: places.pool ?? '', daemon, reserve: 0, overcommit: 10 });
     const began = performance.now();
     const brick = await keeper.ensure({ volume: id, index: 0, bytes: BYTES, inodes: null, thin: true });
     const wish = { name, layout: 'single', replicas: 1, arbiters: 0 } as const;
     await cluster.create(
       { ...wish, bricks: [`${daemon.address}:${brick.path}`] },
-      volumeOptions({ replicated: false, hosts: [daemon.address], tls: false }),
+      volumeOptions({ hosts: [daemon.address], tls: false }),
     );
     await cluster.start(name);
     const script = 'mkdir -p /run/m; mount -t glusterfs "$1" /run/m; mountpoint -q /run/m';

@@ -35,7 +35,7 @@ beforeAll(async () => {
   const hosts = lab.nodes.map(({ daemon }) => daemon.address);
   await a.cluster.create(
     { name: VOLUME, layout: 'two-by-two', replicas: 3, arbiters: 1, bricks: names },
-    volumeOptions({ replicated: true, hosts, tls: false }),
+    volumeOptions({ hosts, tls: false }),
   );
   await a.cluster.start(VOLUME);
   const at = await a.mount(VOLUME);

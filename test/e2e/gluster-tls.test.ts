@@ -47,7 +47,7 @@ async function create(name: string): Promise<void> {
   const hosts = lab.nodes.map(({ daemon }) => daemon.address);
   await a!.cluster.create(
     { name, layout: 'two-by-two', replicas: 2, arbiters: 0, bricks },
-    volumeOptions({ replicated: true, hosts, tls: true }),
+    volumeOptions({ hosts, tls: true }),
   );
 }
 
@@ -58,7 +58,7 @@ describe('Gluster with certificates', () => {
     const [at, there] = [await a!.mount(VOLUME), await b!.mount(VOLUME)];
     await a!.sh('echo words > "$1/file"', at);
     expect(await b!.sh('cat "$1/file"', there)).toBe('words\n');
-    expect(await a!.cluster.status(VOLUME)).toMatchObject([{ online: true }, { online: true }]);
+    expect(await a!.status(VOLUME)).toMatchObject([{ online: true }, { online: true }]);
     expect(await a!.cluster.healInfo(VOLUME)).toEqual({ pending: 0, splitBrain: 0 });
   }, 30_000);
 

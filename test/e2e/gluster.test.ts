@@ -2,14 +2,17 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { healIndexOf } from '../../linux/gluster-bricks.ts';
 import { runOk } from '../../linux/process.ts';
 import type { NewGlusterVolume } from '../../storaged/contract.ts';
 import { createGlusterDaemon } from '../../storaged/gluster/daemon.ts';
-import { PING_TIMEOUT_S, volumeOptions } from '../../storaged/gluster/options.ts';
+import { volumeOptions } from '../../storaged/gluster/options.ts';
 import { createGlusterLab, type GlusterLab, type GlusterNode } from '../support/gluster-lab.ts';
 import { checksumOf, RECORD_BYTES, WRITER, type Written } from '../support/verifying-writer.ts';
 
 const VOLUME = 'sluice-v000000000001';
+/** network.ping-timeout of docs/gluster.md. */
+const PING_TIMEOUT_S = 5;
 
 let lab: GlusterLab;
 let [a, b, c, d]: readonly GlusterNode[] = [];
@@ -36,7 +39,7 @@ async function createTwoByTwo(name: string): Promise<void> {
 
 async function create(volume: NewGlusterVolume): Promise<void> {
   const hosts = lab.nodes.map(({ daemon }) => daemon.address);
-  await a!.cluster.create(volume, volumeOptions({ replicated: volume.replicas > 1, hosts, tls: false }));
+  await a!.cluster.create(volume, volumeOptions({ hosts, tls: false }));
   await a!.cluster.start(volume.name);
 }
 
@@ -100,8 +103,14 @@ async function holderOf(file: string): Promise<GlusterNode> {
   return held.code === 0 ? b! : d!;
 }
 
-const pidOfBrick = async ({ daemon }: GlusterNode): Promise<number> =>
-  (await a!.cluster.status(VOLUME)).find(({ name }) => name.startsWith(daemon.address))?.pid ?? 0;
+/** What the bricks on a node know of copies that are behind. */
+const indicesOf = async ({ daemon }: GlusterNode): Promise<readonly string[]> => {
+  const names = (await a!.status(VOLUME)).map(({ name }) => name);
+  const paths = names
+    .filter((one) => one.startsWith(`${daemon.address}:`))
+    .map((one) => one.split(':')[1] ?? '');
+  return Promise.all(paths.map((one) => healIndexOf(daemon.holder() ?? 0, one)));
+};
 
 const healed = async (within: number): Promise<number> => {
   const began = performance.now();
@@ -123,7 +132,7 @@ describe('four nodes with Gluster of their own', () => {
     expect(peers.every(({ connected, joined }) => connected && joined)).toBe(true);
   });
 
-  it('makes volumes of each layout, identical in their options but for the quorum, and bricks of a node share a process', async () => {
+  it('makes volumes of each layout, identical in their options, and bricks of a node share a process', async () => {
     const began = performance.now();
     await createTwoByTwo(VOLUME);
     const created = Math.round(performance.now() - began);
@@ -147,22 +156,26 @@ describe('four nodes with Gluster of their own', () => {
       [VOLUME, 'started', [false, false, true, false, false, true]],
     ]);
     const [single, ...replicated] = volumes.map(({ options }) => options);
-    expect(replicated[0]).toEqual(replicated[1]);
-    expect(replicated[0]).toMatchObject({
-      ...single,
-      'cluster.quorum-type': 'auto',
-      'cluster.brick-multiplex': 'on',
-    });
+    for (const one of replicated) expect(one).toEqual(single);
+    expect(single).toMatchObject({ 'features.shard': 'on' });
+    const brick = await d!.sh('cat /var/lib/glusterd/vols/"$1"/"$1".*.vol', VOLUME);
+    expect(brick).toMatch(/type storage\/posix\n(?:.*\n)*? +option reserve 0\n/);
+    const client = await d!.sh('cat /var/lib/glusterd/vols/"$1"/"$1".tcp-fuse.vol', VOLUME);
+    expect(client).toMatch(/type cluster\/replicate\n(?:.*\n)*? +option quorum-type auto\n/);
+    expect(client).not.toMatch(/type performance\/write-behind/);
 
-    const all = await a!.cluster.statusOfAll();
-    const bricks = [...all.values()].flat();
-    expect(bricks.every(({ online, fill }) => online && fill !== null)).toBe(true);
-    const processes = (name: string): (number | null)[] =>
-      [...all]
-        .flatMap(([volume, own]) => (volume === 'sluice-single' ? [] : own))
-        .filter((one) => one.name.startsWith(name))
+    const bricks = await a!.status('all');
+    expect(bricks.every(({ online }) => online)).toBe(true);
+    const processes = (address: string): number[] =>
+      bricks
+        .filter(({ volume, name }) => volume !== 'sluice-single' && name.startsWith(address))
         .map(({ pid }) => pid);
-    for (const { daemon } of lab.nodes) expect(new Set(processes(daemon.address)).size).toBe(1);
+    for (const { daemon } of lab.nodes) {
+      expect(new Set(processes(daemon.address)).size).toBe(1);
+      const own = bricks.filter(({ name }) => name.startsWith(daemon.address));
+      const paths = own.map(({ name }) => name.split(':')[1] ?? '');
+      expect([...daemon.serving([...paths, '/nowhere'])].sort()).toEqual(paths.sort());
+    }
   }, 40_000);
 
   it('refuses a taken name, a used brick and a node that is no member, and leaves nothing of what it refused', async () => {
@@ -189,7 +202,12 @@ describe('four nodes with Gluster of their own', () => {
 
   it('loses nothing that was acknowledged when a brick is killed under a writer, and heals', async () => {
     const written = await writeWhile(c!, a!, async (victim) => {
-      await runOk(['kill', '-9', String(await pidOfBrick(victim))]);
+      const { name, pid } = (await a!.status(VOLUME)).find((one) =>
+        one.name.startsWith(victim.daemon.address),
+      )!;
+      await runOk(['kill', '-9', String(pid)]);
+      const serves = async (): Promise<boolean> => victim.daemon.serving([name.split(':')[1]!]).size > 0;
+      await eventually('it is seen', 5, serves, (does) => !does);
     });
     expect(written.errors).toEqual([]);
     print(`brick killed: ${written.acknowledged} records, longest ${written.longestMs} ms, lost 0`);
@@ -204,8 +222,11 @@ describe('four nodes with Gluster of their own', () => {
       ({ pending }) => pending > 0,
     );
     expect(down.splitBrain).toBe(0);
+    const indices = async (): Promise<string> => (await Promise.all(lab.nodes.map(indicesOf))).flat().join();
+    expect(await indices()).toContain('pending');
     await a!.cluster.revive(VOLUME);
     const took = await healed(25);
+    await eventually('the indices are empty', 5, indices, (told) => /^(empty,?)+$/.test(told));
     print(`64 MiB and ${down.pending} entries healed in ${took} ms`);
   }, 40_000);
 
@@ -229,8 +250,8 @@ describe('four nodes with Gluster of their own', () => {
   }, 60_000);
 
   it('starts glusterd again among its bricks, and a new storaged adopts what runs', async () => {
-    const bricks = async (): Promise<readonly (number | null)[]> =>
-      (await a!.cluster.status(VOLUME))
+    const bricks = async (): Promise<readonly number[]> =>
+      (await a!.status(VOLUME))
         .filter(({ name }) => name.startsWith(b!.daemon.address))
         .map(({ pid }) => pid);
     const before = await bricks();
@@ -244,7 +265,7 @@ describe('four nodes with Gluster of their own', () => {
         'its bricks',
         10,
         bricks,
-        (pids) => pids.length === before.length && !pids.includes(null),
+        (pids) => pids.length === before.length && pids.every((pid) => pid > 0),
       ),
     ).toEqual(before);
 

@@ -81,7 +81,7 @@ async function holdNamespaces(directory: string): Promise<Daemon> {
     mkdirSync(path.join(directory, name), { recursive: true });
   cpSync(LIBRARY, path.join(directory, 'over/xlator/features/sluice-io.so'));
   const filter = path.join(directory, 'over/filter/sluice-io');
-  cpSync(path.join(REPOSITORY, 'storaged/translator/filter.sh'), filter);
+  cpSync(path.join(REPOSITORY, 'build/sluice-volfiles'), filter);
   chmodSync(filter, 0o755);
   const library = path.dirname((await runOk(['glusterfs', '--print-xlatordir'])).trim());
   const namespaces = ['--mount', '--net', '--pid', '--fork', '--kill-child'];

@@ -246,7 +246,9 @@ export class StorageWorld {
       ensure: async () => undefined,
       isAlive: () => !this.#away.has(node),
       inside: (argv) => argv,
-      brickRoot: '/b',
+      holder: () => undefined,
+      serving: () => new Set(),
+      ...{ brickRoot: '/b', kept: '/nowhere' },
       died: refuse,
       stop: refuse,
     };
@@ -297,6 +299,8 @@ export class StorageWorld {
               ...{ address: addressOf(peer), uuid: peer, joined: true, connected: !this.#away.has(peer) },
             })),
         ),
+      members: async () =>
+        step(() => [...this.#peers].filter((peer) => peer !== node).map((peer) => addressOf(peer))),
       probe: async (address) => {
         const peer = nodeAt(address);
         if (this.#away.has(peer)) throw new SluiceError('storage_failed', 'the peer is down', '');

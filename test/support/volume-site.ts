@@ -59,9 +59,9 @@ export async function openParts(
 ): Promise<Omit<MountKeeperOptions, 'log' | 'store'> & { daemon: GlusterDaemon; shares: BucketFiles }> {
   const clientDir = `${directory}/clients`;
   mkdirSync(clientDir, { recursive: true });
-  const { object, filter } = translatorPieces();
+  const { object, filter, patience } = translatorPieces();
   const daemon = createGlusterDaemon({
-    ...{ directory: `${directory}/gluster`, visible: [clientDir], uplink: null },
+    ...{ directory: `${directory}/gluster`, visible: [clientDir], uplink: null, preload: patience },
     additions: { 'xlator/features/sluice-io.so': object, 'filter/sluice-io': filter },
   });
   const shares = await openSharedBuckets(clientDir);
