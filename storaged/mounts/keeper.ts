@@ -12,6 +12,7 @@ import type { MountStatistics, VolumeEvent } from '../../model/volume-report.ts'
 import type { Store } from '../../store/contract.ts';
 import type { Mount, MountKeeper, MountWish } from '../contract.ts';
 import type { ClientSetup } from './client.ts';
+import type { Wanted } from './jobs.ts';
 import { differing } from './limits-text.ts';
 import { clientIdOf, hostPathOf, mountIdOf } from './names.ts';
 import { type KeptMount, type MountRecords, openMountRecords } from './records.ts';
@@ -43,6 +44,8 @@ class Keeper implements MountKeeper {
   readonly #clients: WatchedClients;
   readonly #work: MountWork;
   readonly #watchdog: Watchdog;
+  /** Under way, and perhaps on no record yet. */
+  readonly #asked = new Set<Pick<Wanted, 'id' | 'request'>>();
 
   constructor(options: MountKeeperOptions, records: MountRecords) {
     const { places, gluster, servers, parents, timeoutSeconds = 1, log, onEvent } = options;
@@ -71,23 +74,30 @@ class Keeper implements MountKeeper {
     const id = mountIdOf(places, request);
     this.#checkFree(id, request);
     const watched = this.#clients.of(clientIdOf(places, request), request.volume);
-    return this.#clients.oneByOne(watched, async () => {
-      await this.#work.add(watched, id, request, wish);
-      return this.#shown(id);
-    });
+    const asked = { id, request };
+    this.#asked.add(asked);
+    try {
+      return await this.#clients.oneByOne(watched, async () => {
+        await this.#work.add(watched, id, request, wish);
+        return this.#shown(id);
+      });
+    } finally {
+      this.#asked.delete(asked);
+    }
   }
 
   /** Two mounts at one place would hide each other. */
   #checkFree(id: MountId, { container, into }: MountRequest): void {
     if (into === null) return;
-    const other = [...this.#records.mounts].find(
-      ([one, { request }]) =>
+    const recorded = [...this.#records.mounts].map(([one, { request }]) => ({ id: one, request }));
+    const other = [...recorded, ...this.#asked].find(
+      ({ id: one, request }) =>
         one !== id && request.container === container && request.into?.directory === into.directory,
     );
     if (other === undefined) return;
     throw new SluiceError(
       'conflict',
-      `the container has something else mounted at ${into.directory}: mount ${other[0]}`,
+      `the container has something else mounted at ${into.directory}: mount ${other.id}`,
       'unmount that first, or name another directory',
     );
   }

@@ -103,8 +103,11 @@ describe('in a container that runs', () => {
       await expect(use.keeper.mount(wishOf('running', into(directory)))).rejects.toMatchObject({
         code: 'refused',
       });
-    await use.keeper.mount(wishOf('running', into('/data')));
     const other = wishOf('running', { ...into('/data'), subDirectory: '/x' });
+    const first = use.keeper.mount(wishOf('running', into('/data')));
+    // Also while the first is still under way.
+    await expect(use.keeper.mount(other)).rejects.toMatchObject({ code: 'conflict' });
+    await first;
     await expect(use.keeper.mount(other)).rejects.toMatchObject({ code: 'conflict' });
     expect(use.keeper.mounts()).toHaveLength(1);
   });
