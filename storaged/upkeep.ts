@@ -32,6 +32,8 @@ export function keepMounts(world: UpkeepWorld): Upkeep {
   let before = '';
   let judgedAt = 0;
   let lacking = false;
+  /** As last told: what is opened late has it from here. */
+  let wanted: NodeView['volumes'] = new Map();
 
   function look(mounts: readonly Mount[]): void {
     const now = JSON.stringify(mounts.map(({ id, state, replaced: times }) => [id, state, times]));
@@ -50,6 +52,7 @@ export function keepMounts(world: UpkeepWorld): Upkeep {
     if (lacking) {
       await parts.mounts();
       lacking = false;
+      await follow(wanted);
     }
     const { mounts } = parts.open;
     if (mounts === undefined) return;
@@ -71,21 +74,24 @@ export function keepMounts(world: UpkeepWorld): Upkeep {
     }
   }
 
+  async function follow(volumes: NodeView['volumes']): Promise<void> {
+    wanted = volumes;
+    const { mounts } = parts.open;
+    if (mounts === undefined) return;
+    for (const id of new Set(mounts.keeper.mounts().map(({ volume }) => volume))) {
+      const volume = volumes.get(id);
+      if (volume === undefined) continue;
+      await mounts.shares
+        .set({ volume: id }, volume.nodeLimits)
+        .catch((error: unknown) =>
+          log.warn({ volume: id, reason: asSluiceError(error).message }, 'limits not set'),
+        );
+    }
+  }
+
   const ended = run();
   return {
-    async follow(volumes): Promise<void> {
-      const { mounts } = parts.open;
-      if (mounts === undefined) return;
-      for (const id of new Set(mounts.keeper.mounts().map(({ volume }) => volume))) {
-        const volume = volumes.get(id);
-        if (volume === undefined) continue;
-        await mounts.shares
-          .set({ volume: id }, volume.nodeLimits)
-          .catch((error: unknown) =>
-            log.warn({ volume: id, reason: asSluiceError(error).message }, 'limits not set'),
-          );
-      }
-    },
+    follow,
     notYet: (error) => {
       lacking = true;
       log.warn({ reason: asSluiceError(error).message }, 'mounts of an earlier run are not looked after yet');
