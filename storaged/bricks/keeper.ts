@@ -189,7 +189,12 @@ export function createBrickKeeper(options: BrickKeeperOptions): BrickKeeper {
   return {
     held,
     ensure: (brick) => inTurn(() => ensure(brick)),
-    remove: (volume: VolumeId, index: number) => inTurn(() => takeAway(nameOf({ volume, index }))),
+    remove: (volume: VolumeId, index: number) =>
+      inTurn(async () => {
+        // What is still mounted, in namespaces that outlive glusterd, would keep its room.
+        await daemon.ensure();
+        await takeAway(nameOf({ volume, index }));
+      }),
     pool: async () => readPoolNow(),
   };
 }
