@@ -1,13 +1,14 @@
 /** Brings what this node has of volumes to what is wanted, round by round, and remembers what came of it for the reports. */
 import type { Ipv4 } from '../model/addresses.ts';
 import type { NodeView } from '../model/cluster-changes.ts';
-import { asSluiceError, type SluiceError } from '../model/errors.ts';
+import { asSluiceError } from '../model/errors.ts';
 import type { Log } from '../model/log.ts';
 import type { NodeName } from '../model/names.ts';
 import type { Volume, VolumeId } from '../model/volume.ts';
 import type { BrickReport, VolumeReport } from '../model/volume-report.ts';
 import { applyActions, type Checkpoint } from './apply.ts';
 import type { GlusterVolume } from './contract.ts';
+import { Failures, SHORTEST_PAUSE_MS } from './failures.ts';
 import { type Observed, observeStorage } from './observe.ts';
 import type { StorageParts } from './parts.ts';
 import {
@@ -40,27 +41,17 @@ export interface KeeperWorld {
 
 type GlusterReport = Omit<VolumeReport, 'online' | 'fill' | 'heal'>;
 
-interface Failure {
-  readonly volume: Volume;
-  readonly error: SluiceError;
-  /** Of which brick; undefined: of Gluster. */
-  readonly index: number | undefined;
-  readonly times: number;
-  readonly retryAt: number;
-}
-
 const ROUND_EVERY_MS = 30_000;
-/** What was wrong may be gone before long; but a thing that stays broken is not to keep a node busy. */
-const SHORTEST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 30_000;
 /** While other nodes' part is awaited. */
 const LOOK_EVERY_MS = 50;
 /** Making a volume takes two turns: its bricks, and then Gluster's orders. */
 const MOST_TURNS = 5;
+/** Of many that are asked for at once the oldest come first, and are told of before the others are begun. */
+const AT_ONCE = 4;
 
 export class StorageKeeper {
   readonly #world: KeeperWorld;
-  readonly #failures = new Map<VolumeId, Failure>();
+  readonly #failures: Failures;
   /** Up to which generation Gluster has what is wanted. */
   readonly #settled = new Map<VolumeId, number>();
   #observed: Observed = { bricks: [], gluster: undefined };
@@ -73,6 +64,7 @@ export class StorageKeeper {
 
   constructor(world: KeeperWorld) {
     this.#world = world;
+    this.#failures = new Failures(world.now);
   }
 
   /** Asks for a round; requests that come while one is under way are served by one more. */
@@ -123,7 +115,7 @@ export class StorageKeeper {
 
   #brickReport(volume: Volume, index: number): BrickReport | undefined {
     const held = this.#observed.bricks.find((one) => one.volume === volume.id && one.index === index);
-    const failure = this.#failureOf(volume);
+    const failure = this.#failures.of(volume);
     const common = { volume: volume.id, index, generation: volume.generation, fill: held?.fill ?? null };
     if (held?.broken !== undefined)
       return { ...common, state: 'failed', why: `its disk does not work: ${held.broken}` };
@@ -146,7 +138,7 @@ export class StorageKeeper {
   }
 
   #volumeReport(volume: Volume): GlusterReport | undefined {
-    const failure = this.#failureOf(volume);
+    const failure = this.#failures.of(volume);
     const state = this.#stateOf(volume);
     const why = failure?.error.message ?? null;
     if (failure !== undefined && (volume.phase === 'creating' || state === undefined))
@@ -205,14 +197,6 @@ export class StorageKeeper {
     return present.state === 'started' ? 'started' : 'stopped';
   }
 
-  /** What went wrong with a volume as it is wanted now. */
-  #failureOf({ id, phase, generation }: Volume): Failure | undefined {
-    const failure = this.#failures.get(id);
-    if (failure === undefined) return undefined;
-    const same = failure.volume.phase === phase && failure.volume.generation === generation;
-    return same ? failure : undefined;
-  }
-
   async #round(): Promise<void> {
     clearTimeout(this.#wake);
     const { log } = this.#world;
@@ -226,18 +210,20 @@ export class StorageKeeper {
   }
 
   async #settleAll(): Promise<void> {
-    const { node, parts, log } = this.#world;
+    const { node, parts } = this.#world;
     const { volumes, revision } = this.#world.view() ?? {};
     if (volumes === undefined || revision === undefined) return;
     this.#forgetGone(volumes);
     const held = await this.#held();
-    const ours = [...volumes.values()].filter((volume) => concerns(volume, node) || held.has(volume.id));
+    const ours = [...volumes.values()]
+      .filter((volume) => concerns(volume, node) || held.has(volume.id))
+      .sort((one, other) => one.createdAt - other.createdAt);
     if (ours.length === 0 && parts.open.gluster === undefined) {
       this.#revision = revision;
       return;
     }
     if (ours.length > 0) await this.#open(ours);
-    let waits = false;
+    let [waits, leaves] = [false, true];
     for (let turn = 0; turn < MOST_TURNS; turn += 1) {
       const seen = await observeStorage(parts);
       this.#observed = seen;
@@ -245,22 +231,27 @@ export class StorageKeeper {
       waits = ours.some((volume) => this.#awaitsOthers(volume, seen, plans));
       const due = [...plans].filter(([id]) => this.#isDue(volumes.get(id)));
       this.#noteSettled(ours, plans, seen);
-      if (due.length === 0) break;
-      for (const [id, actions] of due) await this.#act(volumes.get(id), actions);
+      leaves = due.length > 0;
+      if (!leaves) break;
+      for (const [id, actions] of due.slice(0, AT_ONCE)) await this.#act(volumes.get(id), actions);
       this.#world.news();
     }
     this.#revision = revision;
+    this.#tellOfStrays(volumes);
+    if (waits || leaves) this.#wakeIn(LOOK_EVERY_MS);
+    else this.#wakeIn(Math.min(ROUND_EVERY_MS, this.#failures.nextInMs()));
+  }
+
+  #tellOfStrays(volumes: ReadonlyMap<VolumeId, Volume>): void {
     const strays = strayBricks(volumes, this.#observed.bricks).map(
       ({ volume, index }) => `${volume}/${index}`,
     );
     if (strays.join() !== this.#toldStrays && strays.length > 0)
-      log.warn(
+      this.#world.log.warn(
         { bricks: strays },
         'bricks of volumes that the server does not know; they are left as they are',
       );
     this.#toldStrays = strays.join();
-    if (waits) this.#wakeIn(LOOK_EVERY_MS);
-    else this.#wakeIn(this.#nextRetry());
   }
 
   /** Volumes of which bricks are here, also those that are to be elsewhere by now. What hinders it is told when it is needed. */
@@ -314,7 +305,7 @@ export class StorageKeeper {
     { bricks }: Observed,
     plans: ReadonlyMap<VolumeId, readonly Action[]>,
   ): boolean {
-    if (plans.has(volume.id) || this.#failureOf(volume) !== undefined) return false;
+    if (plans.has(volume.id) || this.#failures.of(volume) !== undefined) return false;
     if (volume.phase === 'removing') return bricks.some((one) => one.volume === volume.id);
     return this.#isMaking(volume);
   }
@@ -341,14 +332,12 @@ export class StorageKeeper {
         return;
       }
     }
-    this.#failures.delete(volume.id);
+    this.#failures.over(volume.id);
   }
 
   #fail(volume: Volume, index: number | undefined, thrown: unknown): void {
     const error = asSluiceError(thrown);
-    const times = (this.#failureOf(volume)?.times ?? 0) + 1;
-    const pauseMs = Math.min(SHORTEST_PAUSE_MS * 2 ** (times - 1), LONGEST_PAUSE_MS);
-    this.#failures.set(volume.id, { volume, error, index, times, retryAt: this.#world.now() + pauseMs });
+    this.#failures.note(volume, { error, index });
     this.#world.log.warn(
       { volume: volume.id, reason: error.message, hint: error.hint },
       'a volume is not as it is wanted',
@@ -356,12 +345,8 @@ export class StorageKeeper {
     this.#world.news();
   }
 
-  /** What cannot be made is not tried again: the server takes it back whole. */
   #isDue(volume: Volume | undefined): boolean {
-    if (volume === undefined) return false;
-    const failure = this.#failureOf(volume);
-    if (failure === undefined) return true;
-    return volume.phase !== 'creating' && this.#world.now() >= failure.retryAt;
+    return volume !== undefined && this.#failures.isDue(volume);
   }
 
   #noteSettled(
@@ -375,21 +360,13 @@ export class StorageKeeper {
       if (orders.length > 0) continue;
       if (this.#isMaking(volume)) continue;
       this.#settled.set(volume.id, volume.generation);
-      if (!plans.has(volume.id)) this.#failures.delete(volume.id);
+      if (!plans.has(volume.id)) this.#failures.over(volume.id);
     }
   }
 
   #forgetGone(volumes: ReadonlyMap<VolumeId, Volume>): void {
     for (const id of this.#settled.keys()) if (!volumes.has(id)) this.#settled.delete(id);
-    for (const id of this.#failures.keys()) if (!volumes.has(id)) this.#failures.delete(id);
-  }
-
-  #nextRetry(): number {
-    const now = this.#world.now();
-    const pauses = [...this.#failures.values()]
-      .filter(({ volume }) => volume.phase !== 'creating')
-      .map(({ retryAt }) => Math.max(1, retryAt - now));
-    return Math.min(ROUND_EVERY_MS, ...pauses);
+    this.#failures.forgetOthers(volumes);
   }
 
   #wakeIn(ms: number): void {
