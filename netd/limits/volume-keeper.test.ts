@@ -82,10 +82,8 @@ describe('mounts as netd hears of them', () => {
     await expect(keeper.apply(mount, RATES)).rejects.toMatchObject({ code: 'unreachable' });
     storaged.mounts.delete(mount);
     storaged.tell();
-    const begun = performance.now();
     api = await serveLocal(socket, storagedRoutes(storaged), silentLog);
     await until('it is heard of again', () => keeper.told()?.mounts.length === 1);
-    expect(performance.now() - begun).toBeLessThan(1_000);
     expect(keeper.answers()).toBe(true);
   });
 

@@ -1,6 +1,7 @@
 /** Bricks on a kernel that has project quotas of XFS: `df` shows a brick's size to the byte, and files are limited to the file. */
 import { bootGuest } from '../../lab/vm/guest.ts';
 import type { Fill } from '../../model/volume-report.ts';
+import { nodeIn } from '../support/guest-node.ts';
 
 const MIB = 2 ** 20;
 const LONGEST_MS = 120_000;
@@ -18,8 +19,9 @@ let seen: Seen;
 
 beforeAll(async () => {
   await using guest = await bootGuest({ cpus: 2, memoryMiB: 1024, diskMiB: 2_048 });
-  const { code, stdout, stderr } = await guest.run(
-    ['node_modules/.bin/node', '--disable-warning=ExperimentalWarning', 'test/vm/inside/bricks.ts'],
+  const { code, stdout, stderr } = await nodeIn(
+    guest,
+    ['--disable-warning=ExperimentalWarning', 'test/vm/inside/bricks.ts'],
     { timeoutMs: LONGEST_MS },
   );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

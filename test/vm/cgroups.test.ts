@@ -1,6 +1,7 @@
 /** The limits of cgroups, on a kernel with cgroup v2 only: what test/cgroup proves on this machine's kernel, in a guest. */
 import { bootGuest } from '../../lab/vm/guest.ts';
 import { CASES } from '../cgroup/cases.ts';
+import { nodeIn } from '../support/guest-node.ts';
 
 /** Times mean nothing on processors as slow as a guest's, and whom to believe is no matter of versions. */
 const ELSEWHERE = ['takes little time', 'believes a container that calls itself runc not for long'];
@@ -12,7 +13,7 @@ const results = new Map<string, unknown>();
 beforeAll(async () => {
   await using guest = await bootGuest();
   // In one process: starting Node takes a guest a second.
-  await guest.run(['node_modules/.bin/node', 'test/cgroup/limits-on-this-kernel.ts', '--slow', ...NAMES], {
+  await nodeIn(guest, ['test/cgroup/limits-on-this-kernel.ts', '--slow', ...NAMES], {
     timeoutMs: LONGEST_MS,
     onLine: (line, stream) => {
       process.stdout.write(`${line}\n`);

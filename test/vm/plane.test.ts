@@ -1,5 +1,6 @@
 /** What Sluice's network needs of the kernel, under Debian's: its eBPF programs pass the verifier, HTB holds a rate. */
 import { bootGuest, type Guest } from '../../lab/vm/guest.ts';
+import { nodeIn } from '../support/guest-node.ts';
 
 let guest: Guest;
 
@@ -12,7 +13,7 @@ const RATE = 20_000_000;
 
 describe("on Debian's stock kernel", () => {
   it('the verifier takes every program of the fence', async () => {
-    const { stdout, stderr, code } = await guest.run(['node_modules/.bin/node', 'test/vm/inside/plane.ts']);
+    const { stdout, stderr, code } = await nodeIn(guest, ['test/vm/inside/plane.ts']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     process.stdout.write(`taken: ${stdout}`);
     expect(JSON.parse(stdout)).toEqual(
